@@ -1,0 +1,250 @@
+//! Guards: they hold a plan, they don't guess. Each says which number tripped it.
+
+use serde::{Deserialize, Serialize};
+
+/// The `[tenant.guards]` of a tenant file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardSettings {
+    /// The most users that one run may switch off.
+    pub deactivations_max: u64,
+    /// The most, in percent of the active users.
+    #[serde(deserialize_with = "percent")]
+    pub deactivations_percent_max: f64,
+    /// A plan of at most so many users passes percent, domain and window.
+    pub exempt_max: u64,
+    /// How much smaller than the last completed run's the number of users seen may be, in percent.
+    #[serde(deserialize_with = "percent")]
+    pub shrink_percent_max: f64,
+    /// The length of the trailing window, in days.
+    #[serde(deserialize_with = "window_days")]
+    pub window_days: u32,
+    /// The most that may be switched off within the window, in percent of the active users.
+    #[serde(deserialize_with = "percent")]
+    pub window_percent_max: f64,
+    /// How many complete runs in a row have to find a user gone, where Graph gives no positive
+    /// evidence. At least 2: a stale replica can say "not found" once.
+    #[serde(deserialize_with = "confirmed_by")]
+    pub absences_confirmed_by: u32,
+}
+
+impl Default for GuardSettings {
+    fn default() -> Self {
+        Self {
+            deactivations_max: 500,
+            deactivations_percent_max: 5.0,
+            exempt_max: 5,
+            shrink_percent_max: 20.0,
+            window_days: 7,
+            window_percent_max: 10.0,
+            absences_confirmed_by: 2,
+        }
+    }
+}
+
+/// The longest trailing window, in days.
+pub const WINDOW_DAYS_MAX: u32 = 90;
+/// The most runs that an absence may have to be confirmed by.
+pub const CONFIRMED_BY_MAX: u32 = 30;
+
+fn percent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(from)?;
+    if (0.0..=100.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(serde::de::Error::custom(format!(
+            "{value} is not a percentage from 0 to 100"
+        )))
+    }
+}
+
+fn window_days<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    bounded(from, 1, WINDOW_DAYS_MAX, "days")
+}
+
+fn confirmed_by<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    bounded(from, 2, CONFIRMED_BY_MAX, "complete runs")
+}
+
+fn bounded<'de, D: serde::Deserializer<'de>>(
+    from: D,
+    min: u32,
+    max: u32,
+    unit: &str,
+) -> Result<u32, D::Error> {
+    let value = u32::deserialize(from)?;
+    if (min..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(serde::de::Error::custom(format!(
+            "{value} is out of range: {min} to {max} {unit}"
+        )))
+    }
+}
+
+/// Which guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardKind {
+    /// `deactivations_max`
+    Count,
+    /// `deactivations_percent_max`
+    Percent,
+    /// `shrink_percent_max`
+    Shrink,
+}
+
+/// A guard that tripped.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Trip {
+    /// Which.
+    pub guard: GuardKind,
+    /// What it allows.
+    pub limit: f64,
+    /// What it found.
+    pub value: f64,
+}
+
+/// What a run's plan means in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanNumbers {
+    /// How many different users the run saw.
+    pub users_seen: u64,
+    /// How many the last completed full run saw; `None` before the first.
+    pub users_seen_before: Option<u64>,
+    /// How many users of the directory are ACTIVE before the plan is carried out.
+    pub active: u64,
+    /// How many the plan would switch off.
+    pub deactivations: u64,
+}
+
+impl GuardSettings {
+    /// The shrink guard, which is asked before absences are confirmed.
+    #[must_use]
+    pub fn shrink(&self, users_seen: u64, users_seen_before: Option<u64>) -> Option<Trip> {
+        let before = users_seen_before.filter(|before| *before > 0)?;
+        let value = percent_of(before.saturating_sub(users_seen), before);
+        trip(GuardKind::Shrink, self.shrink_percent_max, value)
+    }
+
+    /// All guards, the first that trips. At its limit a guard lets pass.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "numbers of users are far below 2^52"
+    )]
+    pub fn check(&self, plan: PlanNumbers) -> Option<Trip> {
+        self.shrink(plan.users_seen, plan.users_seen_before)
+            .or_else(|| {
+                trip(
+                    GuardKind::Count,
+                    self.deactivations_max as f64,
+                    plan.deactivations as f64,
+                )
+            })
+            .or_else(|| {
+                if plan.deactivations <= self.exempt_max {
+                    return None;
+                }
+                let value = percent_of(plan.deactivations, plan.active);
+                trip(GuardKind::Percent, self.deactivations_percent_max, value)
+            })
+    }
+}
+
+fn trip(guard: GuardKind, limit: f64, value: f64) -> Option<Trip> {
+    (value > limit).then_some(Trip {
+        guard,
+        limit,
+        value,
+    })
+}
+
+/// `part` of `whole` in percent; all of nothing is 100.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "numbers of users are far below 2^52"
+)]
+fn percent_of(part: u64, whole: u64) -> f64 {
+    if part == 0 {
+        0.0
+    } else if whole == 0 {
+        100.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUIET: PlanNumbers = PlanNumbers {
+        users_seen: 10_000,
+        users_seen_before: Some(10_000),
+        active: 10_000,
+        deactivations: 0,
+    };
+
+    fn tripped(plan: PlanNumbers) -> Option<GuardKind> {
+        GuardSettings::default().check(plan).map(|trip| trip.guard)
+    }
+
+    #[test]
+    fn the_count_guard_holds_one_above_its_limit() {
+        let of = |deactivations| PlanNumbers {
+            active: 100_000,
+            deactivations,
+            ..QUIET
+        };
+        assert_eq!(tripped(of(499)), None);
+        assert_eq!(tripped(of(500)), None);
+        assert_eq!(tripped(of(501)), Some(GuardKind::Count));
+    }
+
+    #[test]
+    fn the_percent_guard_holds_one_above_its_limit() {
+        let of = |deactivations| PlanNumbers {
+            active: 1_000,
+            deactivations,
+            ..QUIET
+        };
+        assert_eq!(tripped(of(49)), None);
+        assert_eq!(tripped(of(50)), None);
+        assert_eq!(tripped(of(51)), Some(GuardKind::Percent));
+    }
+
+    #[test]
+    fn a_small_plan_passes_the_percent_guard_however_small_the_tenant() {
+        let of = |deactivations| PlanNumbers {
+            active: 6,
+            deactivations,
+            ..QUIET
+        };
+        assert_eq!(tripped(of(5)), None);
+        assert_eq!(tripped(of(6)), Some(GuardKind::Percent));
+    }
+
+    #[test]
+    fn the_shrink_guard_holds_one_above_its_limit_whatever_the_plan() {
+        let of = |users_seen| PlanNumbers {
+            users_seen,
+            users_seen_before: Some(1_000),
+            ..QUIET
+        };
+        assert_eq!(tripped(of(801)), None);
+        assert_eq!(tripped(of(800)), None);
+        assert_eq!(tripped(of(799)), Some(GuardKind::Shrink));
+    }
+
+    #[test]
+    fn a_first_run_and_a_growing_directory_do_not_shrink() {
+        for users_seen_before in [None, Some(0), Some(9_000)] {
+            let plan = PlanNumbers {
+                users_seen_before,
+                ..QUIET
+            };
+            assert_eq!(tripped(plan), None);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The completeness proof: the only thing from which absence can be concluded.
+//!
+//! A [`CompletenessProof`] is made by [`prove`] alone, from the run's seal, its batch items and its
+//! pages. A list that is missing, empty, cut off or does not add up gives an error, never "nobody".
+
+use std::collections::HashMap;
+
+use crate::batch::BatchState;
+use crate::ids::{IdKey, ObjectId, RunRef};
+use crate::page::{PageDigest, PagePayload};
+use crate::status::SightingOrder;
+
+/// What the enumerator wrote with the last page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// The generation that reached its end.
+    pub generation: u32,
+    /// How many pages it has.
+    pub pages: u32,
+    /// How many users stood on them, repeats included.
+    pub sightings: u64,
+    /// The digest of the last page.
+    pub last_digest: PageDigest,
+}
+
+/// A batch item, as far as the proof needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchFact {
+    /// Its generation.
+    pub generation: u32,
+    /// Its page.
+    pub page: u32,
+    /// Where it stands.
+    pub state: BatchState,
+    /// The digest of its page.
+    pub digest: PageDigest,
+    /// The digest of the page before; `None` for page 1.
+    pub previous: Option<PageDigest>,
+    /// How many users the enumerator counted on the page.
+    pub sightings: u64,
+    /// How many users the worker counted; `None` until it is done.
+    pub counted: Option<u64>,
+}
+
+/// Why there is no proof.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotProven {
+    /// Not a fault: some batches are still being worked on.
+    #[error("{open} batches are still open")]
+    Open {
+        /// How many.
+        open: u64,
+    },
+    /// Something is missing or does not add up. The run cannot be completed.
+    #[error("{0}")]
+    Incomplete(String),
+}
+
+/// Checks the batch items of the sealed generation, before any page is read.
+///
+/// # Errors
+/// [`NotProven::Open`] while batches are open, [`NotProven::Incomplete`] when one is missing, not
+/// linked to the one before, revoked, or counts other users than were enumerated.
+pub fn check_batches(seal: &Seal, batches: &[BatchFact]) -> Result<(), NotProven> {
+    let incomplete = |text: String| Err(NotProven::Incomplete(text));
+    if seal.pages == 0 || batches.len() as u64 != u64::from(seal.pages) {
+        return incomplete(format!(
+            "{} batch items where {} pages were sealed",
+            batches.len(),
+            seal.pages
+        ));
+    }
+    let mut previous: Option<&PageDigest> = None;
+    for (expected_page, batch) in (1u32..).zip(batches) {
+        if batch.generation != seal.generation || batch.page != expected_page {
+            return incomplete(format!(
+                "batch {}/{} stands where {}/{expected_page} should",
+                batch.generation, batch.page, seal.generation
+            ));
+        }
+        if batch.previous.as_ref() != previous {
+            return incomplete(format!(
+                "page {expected_page} is not linked to the one before"
+            ));
+        }
+        if batch.state == BatchState::Revoked {
+            return incomplete(format!("batch {expected_page} is revoked"));
+        }
+        previous = Some(&batch.digest);
+    }
+    if previous != Some(&seal.last_digest) {
+        return incomplete("the last page is not the one that was sealed".into());
+    }
+    let open = batches
+        .iter()
+        .filter(|b| b.state != BatchState::Done)
+        .count() as u64;
+    if open > 0 {
+        return Err(NotProven::Open { open });
+    }
+    if let Some(batch) = batches.iter().find(|b| b.counted != Some(b.sightings)) {
+        return incomplete(format!(
+            "the worker of batch {} counted {:?} users, the enumerator {}",
+            batch.page, batch.counted, batch.sightings
+        ));
+    }
+    let total: u64 = batches.iter().map(|b| b.sightings).sum();
+    if total != seal.sightings {
+        return incomplete(format!(
+            "the batches have {total} users, {} were enumerated",
+            seal.sightings
+        ));
+    }
+    Ok(())
+}
+
+/// Who was seen, collected page by page. Seen in any generation is seen.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    keys: Vec<u64>,
+    last: HashMap<IdKey, SightingOrder>,
+    sealed: Vec<PageDigest>,
+    sealed_count: u64,
+}
+
+impl Sightings {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a page of an earlier generation: it can show that somebody is there, and proves nothing.
+    pub fn add_earlier(&mut self, run: &RunRef, generation: u32, page: u32, payload: &PagePayload) {
+        self.collect(run, generation, page, payload);
+    }
+
+    /// Adds the next page of the sealed generation, in the order of its pages.
+    pub fn add_sealed(
+        &mut self,
+        run: &RunRef,
+        batch: &BatchFact,
+        digest: PageDigest,
+        payload: &PagePayload,
+    ) {
+        self.sealed.push(digest);
+        self.sealed_count += payload.sightings();
+        self.collect(run, batch.generation, batch.page, payload);
+    }
+
+    fn collect(&mut self, run: &RunRef, generation: u32, page: u32, payload: &PagePayload) {
+        self.keys.extend_from_slice(&payload.seen);
+        for sighting in &payload.changed {
+            let key = IdKey::of(run, &sighting.user.id);
+            let order = SightingOrder {
+                generation,
+                page,
+                index: sighting.index,
+            };
+            self.keys.push(key.seen_key());
+            let last = self.last.entry(key).or_insert(order);
+            *last = (*last).max(order);
+        }
+    }
+}
+
+/// Proof that the enumeration of a run is whole. Nothing but [`prove`] makes one.
+#[derive(Debug)]
+pub struct CompletenessProof {
+    run: RunRef,
+    seal: Seal,
+    keys: Vec<u64>,
+    last: HashMap<IdKey, SightingOrder>,
+}
+
+/// Proves that the run's enumeration is whole.
+///
+/// # Errors
+/// As [`check_batches`]; and [`NotProven::Incomplete`] when the pages read are not the pages of the
+/// batches, or hold other counts.
+pub fn prove(
+    run: RunRef,
+    seal: Seal,
+    batches: &[BatchFact],
+    sightings: Sightings,
+) -> Result<CompletenessProof, NotProven> {
+    check_batches(&seal, batches)?;
+    let same_pages = sightings.sealed.len() == batches.len()
+        && sightings
+            .sealed
+            .iter()
+            .zip(batches)
+            .all(|(digest, batch)| *digest == batch.digest);
+    if !same_pages {
+        return Err(NotProven::Incomplete(format!(
+            "{} pages read are not those of the {} batches",
+            sightings.sealed.len(),
+            batches.len()
+        )));
+    }
+    if sightings.sealed_count != seal.sightings {
+        return Err(NotProven::Incomplete(format!(
+            "the pages hold {} users, {} were enumerated",
+            sightings.sealed_count, seal.sightings
+        )));
+    }
+    let mut keys = sightings.keys;
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(CompletenessProof {
+        run,
+        seal,
+        keys,
+        last: sightings.last,
+    })
+}
+
+/// Somebody whom a complete enumeration did not show. Only a proof gives one; it is a question to
+/// ask by id, not evidence.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Absence {
+    id: ObjectId,
+}
+
+impl Absence {
+    /// Who.
+    #[must_use]
+    pub fn id(&self) -> &ObjectId {
+        &self.id
+    }
+}
+
+impl CompletenessProof {
+    /// The run that it is about.
+    #[must_use]
+    pub fn run(&self) -> &RunRef {
+        &self.run
+    }
+
+    /// What was sealed.
+    #[must_use]
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// How many different users were seen, in any generation.
+    #[must_use]
+    pub fn users_seen(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
+    /// `None` if the run saw the user, in any generation.
+    #[must_use]
+    pub fn absence(&self, id: &ObjectId) -> Option<Absence> {
+        let key = IdKey::of(&self.run, id).seen_key();
+        match self.keys.binary_search(&key) {
+            Ok(_) => None,
+            Err(_) => Some(Absence { id: id.clone() }),
+        }
+    }
+
+    /// The last sighting of a user who was seen as new or changed.
+    #[must_use]
+    pub fn last_sighting(&self, id: &ObjectId) -> Option<SightingOrder> {
+        self.last.get(&IdKey::of(&self.run, id)).copied()
+    }
+}
+
+#[cfg(test)]
+#[path = "proof_tests.rs"]
+mod tests;

@@ -1,0 +1,150 @@
+use super::*;
+use crate::testing::{self, payload_of, run};
+
+fn seal(pages: u32, sightings: u64, last: &PageDigest) -> Seal {
+    Seal {
+        generation: 1,
+        pages,
+        sightings,
+        last_digest: last.clone(),
+    }
+}
+
+struct Story {
+    seal: Seal,
+    batches: Vec<BatchFact>,
+    payloads: Vec<PagePayload>,
+}
+
+/// Three pages with two users each, all done.
+fn whole() -> Story {
+    let payloads: Vec<_> = (0..3)
+        .map(|page| payload_of(&[&format!("a{page}"), &format!("b{page}")]))
+        .collect();
+    let batches = testing::chain(&payloads);
+    let last = batches.last().unwrap().digest.clone();
+    Story {
+        seal: seal(3, 6, &last),
+        batches,
+        payloads,
+    }
+}
+
+impl Story {
+    fn prove(&self) -> Result<CompletenessProof, NotProven> {
+        let mut sightings = Sightings::new();
+        for (batch, payload) in self.batches.iter().zip(&self.payloads) {
+            let digest = PageDigest::of(&payload.encode().unwrap());
+            sightings.add_sealed(&run(), batch, digest, payload);
+        }
+        prove(run(), self.seal.clone(), &self.batches, sightings)
+    }
+
+    fn is_incomplete(&self) -> bool {
+        matches!(self.prove(), Err(NotProven::Incomplete(_)))
+    }
+}
+
+#[test]
+fn a_whole_chain_is_proven_and_shows_who_was_not_seen() {
+    let proof = whole().prove().unwrap();
+    assert_eq!(proof.users_seen(), 6);
+    assert_eq!(proof.absence(&ObjectId::new("b2").unwrap()), None);
+    let absent = ObjectId::new("nobody").unwrap();
+    assert_eq!(proof.absence(&absent).unwrap().id(), &absent);
+}
+
+#[test]
+fn an_empty_list_of_batches_is_an_error_and_never_nobody() {
+    let mut story = whole();
+    story.batches.clear();
+    story.payloads.clear();
+    assert!(story.is_incomplete());
+    story.seal.pages = 0;
+    story.seal.sightings = 0;
+    assert!(story.is_incomplete());
+}
+
+#[test]
+fn a_missing_page_is_an_error_wherever_it_is() {
+    for missing in 0..3 {
+        let mut story = whole();
+        story.batches.remove(missing);
+        story.payloads.remove(missing);
+        assert!(story.is_incomplete(), "page {missing}");
+    }
+}
+
+#[test]
+fn a_page_that_is_not_linked_to_the_one_before_is_an_error() {
+    for page in 0..3 {
+        let mut story = whole();
+        story.batches[page].previous = Some(PageDigest::of(b"another"));
+        assert!(story.is_incomplete(), "page {page}");
+    }
+}
+
+#[test]
+fn another_last_page_than_the_sealed_one_is_an_error() {
+    let mut story = whole();
+    story.seal.last_digest = PageDigest::of(b"another");
+    assert!(story.is_incomplete());
+}
+
+#[test]
+fn open_batches_mean_wait_and_a_revoked_one_is_an_error() {
+    let mut story = whole();
+    story.batches[1].state = BatchState::Leased;
+    assert_eq!(story.prove().unwrap_err(), NotProven::Open { open: 1 });
+    story.batches[1].state = BatchState::Revoked;
+    assert!(story.is_incomplete());
+}
+
+#[test]
+fn counts_that_differ_are_an_error() {
+    let mut by_worker = whole();
+    by_worker.batches[0].counted = Some(1);
+    assert!(by_worker.is_incomplete());
+    let mut by_enumerator = whole();
+    by_enumerator.seal.sightings = 7;
+    assert!(by_enumerator.is_incomplete());
+    let mut not_counted = whole();
+    not_counted.batches[2].counted = None;
+    assert!(not_counted.is_incomplete());
+}
+
+#[test]
+fn a_page_with_other_content_than_its_batch_names_is_an_error() {
+    let mut story = whole();
+    story.payloads[1] = payload_of(&["x", "y"]);
+    assert!(story.is_incomplete());
+}
+
+#[test]
+fn seen_in_an_earlier_generation_is_seen() {
+    let story = whole();
+    let mut sightings = Sightings::new();
+    sightings.add_earlier(&run(), 0, 1, &payload_of(&["early"]));
+    for (batch, payload) in story.batches.iter().zip(&story.payloads) {
+        let digest = PageDigest::of(&payload.encode().unwrap());
+        sightings.add_sealed(&run(), batch, digest, payload);
+    }
+    let proof = prove(run(), story.seal.clone(), &story.batches, sightings).unwrap();
+    assert_eq!(proof.absence(&ObjectId::new("early").unwrap()), None);
+    assert_eq!(proof.users_seen(), 7);
+}
+
+#[test]
+fn a_repeated_user_is_seen_once_and_his_last_sighting_is_known() {
+    let payloads = [payload_of(&["a", "b"]), payload_of(&["c", "a"])];
+    let batches = testing::chain(&payloads);
+    let story = Story {
+        seal: seal(2, 4, &batches[1].digest),
+        batches,
+        payloads: payloads.to_vec(),
+    };
+    let proof = story.prove().unwrap();
+    assert_eq!(proof.users_seen(), 3);
+    let last = proof.last_sighting(&ObjectId::new("a").unwrap()).unwrap();
+    assert_eq!(last, testing::order(1, 2, 1));
+}

@@ -1,0 +1,378 @@
+//! A tenant's settings: what a tenant file says of one tenant, checked as it is read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use crate::guard::GuardSettings;
+use crate::ids::TenantId;
+use crate::lease::{LEASE_SECONDS_MAX, LEASE_SECONDS_MIN};
+use crate::scope::Scope;
+use crate::user::AttributeMap;
+
+/// The longest that one request to Graph may be tried, in seconds.
+pub const GRAPH_RETRY_SECONDS_MAX: u64 = 3_600;
+/// The longest that a run may take to its first deactivation, in minutes: a week.
+pub const RUN_DEADLINE_MINUTES_MAX: u64 = 7 * 24 * 60;
+/// The most attributes that a tenant may map: they are part of every directory item.
+pub const ATTRIBUTES_MAX: usize = 20;
+
+/// One tenant of a tenant file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "TenantFileEntry")]
+pub struct TenantSettings {
+    /// The tenant's name here.
+    pub id: TenantId,
+    /// The Entra tenant. It never changes for a tenant id.
+    pub directory_id: Guid,
+    /// The app registration that reads it.
+    pub client_id: Guid,
+    /// Which of Microsoft's clouds; `None` when the roots are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<Cloud>,
+    /// Where Graph answers, instead of a cloud.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph_url: Option<ServiceUrl>,
+    /// Where tokens are given out, instead of a cloud.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_url: Option<ServiceUrl>,
+    /// How the app proves itself.
+    pub credential: Credential,
+    /// Who belongs.
+    #[serde(default)]
+    pub scope: Scope,
+    /// What holds a plan.
+    #[serde(default)]
+    pub guards: GuardSettings,
+    /// Times.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What else is mirrored.
+    #[serde(default)]
+    pub attributes: AttributeMap,
+}
+
+/// The file's own form, before what concerns two keys at once is checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TenantFileEntry {
+    id: TenantId,
+    directory_id: Guid,
+    client_id: Guid,
+    cloud: Option<Cloud>,
+    graph_url: Option<ServiceUrl>,
+    login_url: Option<ServiceUrl>,
+    credential: Credential,
+    #[serde(default)]
+    scope: Scope,
+    #[serde(default)]
+    guards: GuardSettings,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default, deserialize_with = "attributes")]
+    attributes: AttributeMap,
+}
+
+impl TryFrom<TenantFileEntry> for TenantSettings {
+    type Error = String;
+
+    fn try_from(entry: TenantFileEntry) -> Result<Self, String> {
+        let roots = (&entry.graph_url, &entry.login_url);
+        match (entry.cloud, roots) {
+            (Some(_), (None, None)) | (None, (Some(_), Some(_))) => Ok(Self {
+                id: entry.id,
+                directory_id: entry.directory_id,
+                client_id: entry.client_id,
+                cloud: entry.cloud,
+                graph_url: entry.graph_url,
+                login_url: entry.login_url,
+                credential: entry.credential,
+                scope: entry.scope,
+                guards: entry.guards,
+                limits: entry.limits,
+                attributes: entry.attributes,
+            }),
+            (Some(_), _) => Err(format!(
+                "tenant {}: give either cloud, or graph_url and login_url, not both",
+                entry.id
+            )),
+            (None, _) => Err(format!(
+                "tenant {}: give cloud, or both graph_url and login_url",
+                entry.id
+            )),
+        }
+    }
+}
+
+/// One of Microsoft's clouds.
+/// <https://learn.microsoft.com/graph/deployments>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cloud {
+    /// The public cloud.
+    Global,
+    /// US Government L4.
+    Usgov,
+    /// US Government L5 (DOD).
+    UsgovDod,
+    /// China, operated by 21Vianet.
+    China,
+}
+
+/// A GUID, in lower case with dashes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Guid(String);
+
+impl Guid {
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Guid {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parsed = (text.len() == 36)
+            .then(|| uuid::Uuid::try_parse(&text).ok())
+            .flatten();
+        parsed.map_or_else(
+            || {
+                Err(format!(
+                    "{text:?} is not a GUID such as 6babcaad-604b-40ac-a9d7-9fd97c0b779f"
+                ))
+            },
+            |guid| Ok(Self(guid.hyphenated().to_string())),
+        )
+    }
+}
+
+impl From<Guid> for String {
+    fn from(guid: Guid) -> Self {
+        guid.0
+    }
+}
+
+/// The root of a service: https, or plain http on a loopback address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServiceUrl(Url);
+
+impl ServiceUrl {
+    /// The URL.
+    #[must_use]
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ServiceUrl {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let url = Url::parse(&text).map_err(|e| format!("{text:?} is not a URL: {e}"))?;
+        let loopback = match url.host() {
+            Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
+            Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        let plain = url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        match url.scheme() {
+            _ if !plain => Err(format!(
+                "{text:?}: a root URL has no user, query or fragment"
+            )),
+            "https" => Ok(Self(url)),
+            "http" if loopback => Ok(Self(url)),
+            "http" => Err(format!(
+                "{text:?}: plain http is for a loopback address only; use https"
+            )),
+            _ => Err(format!("{text:?} is not an https URL")),
+        }
+    }
+}
+
+impl From<ServiceUrl> for String {
+    fn from(url: ServiceUrl) -> Self {
+        url.0.into()
+    }
+}
+
+/// How the app proves itself to Entra. The secret itself is never in the settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "CredentialEntry", into = "CredentialEntry")]
+pub enum Credential {
+    /// A client secret, in an environment variable.
+    SecretEnv(String),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CredentialEntry {
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    env: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secrets_manager: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pem_file: Option<String>,
+}
+
+impl TryFrom<CredentialEntry> for Credential {
+    type Error = String;
+
+    fn try_from(entry: CredentialEntry) -> Result<Self, String> {
+        match entry.kind.as_str() {
+            "secret" => {}
+            "certificate" | "federated" => {
+                return Err(format!(
+                    "credential kind {:?} is not supported by this version: use \
+                     {{ kind = \"secret\", env = \"NAME\" }}",
+                    entry.kind
+                ));
+            }
+            other => {
+                return Err(format!(
+                    "credential kind {other:?} is not one of secret, certificate, federated"
+                ));
+            }
+        }
+        if entry.pem_file.is_some() {
+            return Err("pem_file belongs to kind = \"certificate\", not to a secret".into());
+        }
+        match (entry.env, entry.secrets_manager) {
+            (Some(name), None) if is_environment_name(&name) => Ok(Self::SecretEnv(name)),
+            (Some(name), None) => Err(format!(
+                "{name:?} is not the name of an environment variable: A-Z, a-z, 0-9 and _"
+            )),
+            (None, Some(_)) => Err("secrets_manager is not supported by this version: use \
+                 { kind = \"secret\", env = \"NAME\" }"
+                .into()),
+            _ => {
+                Err("a secret needs env = \"NAME\", the environment variable that holds it".into())
+            }
+        }
+    }
+}
+
+impl From<Credential> for CredentialEntry {
+    fn from(credential: Credential) -> Self {
+        let Credential::SecretEnv(name) = credential;
+        Self {
+            kind: "secret".into(),
+            env: Some(name),
+            secrets_manager: None,
+            pem_file: None,
+        }
+    }
+}
+
+fn is_environment_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// The `[tenant.limits]` of a tenant file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How long one request to Graph is tried, in seconds.
+    #[serde(deserialize_with = "graph_retry_seconds")]
+    pub graph_retry_seconds_max: u64,
+    /// How long a run may take to its first deactivation, in minutes.
+    #[serde(deserialize_with = "run_deadline_minutes")]
+    pub run_deadline_minutes: u64,
+    /// How long a lease runs without being renewed, in seconds.
+    #[serde(deserialize_with = "lease_seconds")]
+    pub lease_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            graph_retry_seconds_max: 300,
+            run_deadline_minutes: 360,
+            lease_seconds: 60,
+        }
+    }
+}
+
+impl Limits {
+    /// The lease in milliseconds.
+    #[must_use]
+    pub const fn lease_ms(&self) -> u64 {
+        self.lease_seconds * 1_000
+    }
+}
+
+fn graph_retry_seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    bounded(from, 1, GRAPH_RETRY_SECONDS_MAX, "seconds")
+}
+
+fn run_deadline_minutes<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    bounded(from, 1, RUN_DEADLINE_MINUTES_MAX, "minutes")
+}
+
+fn lease_seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    bounded(from, LEASE_SECONDS_MIN, LEASE_SECONDS_MAX, "seconds")
+}
+
+fn bounded<'de, D: serde::Deserializer<'de>>(
+    from: D,
+    min: u64,
+    max: u64,
+    unit: &str,
+) -> Result<u64, D::Error> {
+    let value = u64::deserialize(from)?;
+    if (min..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(serde::de::Error::custom(format!(
+            "{value} is out of range: {min} to {max} {unit}"
+        )))
+    }
+}
+
+fn attributes<'de, D: serde::Deserializer<'de>>(from: D) -> Result<AttributeMap, D::Error> {
+    let map = BTreeMap::<String, String>::deserialize(from)?;
+    if map.len() > ATTRIBUTES_MAX {
+        return Err(serde::de::Error::custom(format!(
+            "{} attributes; at most {ATTRIBUTES_MAX} can be mapped",
+            map.len()
+        )));
+    }
+    let is_name = |name: &str| {
+        name.len() <= 64
+            && name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    for (name, property) in &map {
+        if !is_name(name) {
+            return Err(serde::de::Error::custom(format!(
+                "{name:?} is not a name for an attribute: letters, digits and _, a letter first"
+            )));
+        }
+        if !is_name(property) {
+            return Err(serde::de::Error::custom(format!(
+                "{property:?} is not the name of a Graph property such as department"
+            )));
+        }
+    }
+    Ok(map)
+}
