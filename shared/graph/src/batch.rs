@@ -1,0 +1,237 @@
+//! `$batch`: up to twenty questions in one request, answered in any order, each for itself.
+//! <https://learn.microsoft.com/graph/json-batching>
+
+use std::collections::BTreeMap;
+
+use rollcall_core::ids::ObjectId;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::confirm::Existence;
+use crate::error::{FailedCall, loggable_code};
+use crate::exchange::seconds_as_ms;
+use crate::http::{Verdict, judge};
+use crate::page::{Broken, account};
+
+/// Requests in one batch.
+pub(crate) const BATCH_REQUESTS_MAX: usize = 20;
+
+/// The one code that says that a user is not there.
+const NOT_THERE: &str = "Request_ResourceNotFound";
+
+#[derive(Deserialize)]
+struct Answers {
+    responses: Option<Vec<Response>>,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    id: String,
+    status: u16,
+    headers: Option<Map<String, Value>>,
+    body: Option<Value>,
+}
+
+/// What one batch says of those who were asked about. Who is in none of the fields had no answer.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) known: BTreeMap<ObjectId, Existence>,
+    /// A passing failure, and the longest wait that any of them asks for.
+    pub(crate) passing: Option<(Box<FailedCall>, Option<u64>)>,
+    /// How many were answered by a 429.
+    pub(crate) throttled: usize,
+    /// An answer that ends the whole, with what it means.
+    pub(crate) ended: Option<(Verdict, Box<FailedCall>)>,
+}
+
+/// The body of a batch that asks about `ids`.
+pub(crate) fn question(ids: &[ObjectId]) -> Value {
+    let requests = ids.iter().enumerate().map(|(at, id)| {
+        json!({
+            "id": at.to_string(),
+            "method": "GET",
+            "url": format!("/users/{id}?$select=id,accountEnabled"),
+        })
+    });
+    json!({ "requests": requests.collect::<Vec<_>>() })
+}
+
+/// Reads the answers to a batch that asked about `ids`.
+pub(crate) fn settle(
+    operation: &'static str,
+    ids: &[ObjectId],
+    body: &[u8],
+) -> Result<Settled, Broken> {
+    let answers: Answers =
+        serde_json::from_slice(body).map_err(|_| Broken("the body is not a whole batch"))?;
+    let responses = answers
+        .responses
+        .ok_or(Broken("the batch has no responses"))?;
+    let mut seen = vec![false; ids.len()];
+    let mut settled = Settled::default();
+    for response in responses {
+        let at = response.id.parse::<usize>().ok();
+        let (at, id) = at
+            .and_then(|at| Some((at, ids.get(at)?)))
+            .ok_or(Broken("the batch answers what was not asked"))?;
+        if std::mem::replace(&mut seen[at], true) {
+            return Err(Broken("the batch answers one question twice"));
+        }
+        settled.take(operation, id, &response)?;
+    }
+    Ok(settled)
+}
+
+impl Settled {
+    fn take(
+        &mut self,
+        operation: &'static str,
+        id: &ObjectId,
+        response: &Response,
+    ) -> Result<(), Broken> {
+        let code = response.body.as_ref().and_then(|body| {
+            let code = body.get("error")?.get("code")?;
+            code.as_str()
+        });
+        let mut failed = FailedCall::of(operation);
+        failed.status = Some(response.status);
+        failed.code = code.and_then(loggable_code);
+        match judge(response.status) {
+            Verdict::Good => {
+                let body = response.body.as_ref().and_then(Value::as_object);
+                let (found, account_enabled) =
+                    account(body.ok_or(Broken("a user without a body"))?)?;
+                if found != *id {
+                    return Err(Broken("the batch answers with another user"));
+                }
+                self.known
+                    .insert(found, Existence::Found { account_enabled });
+            }
+            Verdict::Passing => {
+                self.throttled += usize::from(response.status == 429);
+                let asked = response.retry_after_ms();
+                let longest = self.passing.take().and_then(|(_, longest)| longest);
+                self.passing = Some((failed, longest.max(asked)));
+            }
+            Verdict::Refused if response.status == 404 && code == Some(NOT_THERE) => {
+                self.known.insert(id.clone(), Existence::NotFound);
+            }
+            Verdict::Odd => return Err(Broken("a user with an odd status")),
+            verdict => self.ended = Some((verdict, failed)),
+        }
+        Ok(())
+    }
+}
+
+impl Response {
+    fn retry_after_ms(&self) -> Option<u64> {
+        let headers = self.headers.as_ref()?;
+        let mut named = headers
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+        match named.next()?.1 {
+            Value::String(text) => seconds_as_ms(text),
+            number => number.as_u64()?.checked_mul(1_000),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(count: usize) -> Vec<ObjectId> {
+        (0..count)
+            .map(|at| ObjectId::new(&format!("u{at}")).unwrap())
+            .collect()
+    }
+
+    fn settle(count: usize, responses: &Value) -> Result<Settled, Broken> {
+        let body = json!({ "responses": responses }).to_string();
+        super::settle("users_by_id", &ids(count), body.as_bytes())
+    }
+
+    fn not_there(at: &str, status: u16, code: &str) -> Value {
+        json!({"id": at, "status": status, "body": {"error": {"code": code, "message": "x"}}})
+    }
+
+    #[test]
+    fn answers_in_any_order_are_put_to_their_questions() {
+        let settled = settle(
+            4,
+            &json!([
+                not_there("2", 404, "Request_ResourceNotFound"),
+                {"id": "0", "status": 200, "body": {"id": "U0", "accountEnabled": true}},
+                {"id": "1", "status": 429, "headers": {"retry-after": "7"}, "body": {}},
+                {"id": "3", "status": 503, "headers": {"Retry-After": 2}, "body": "<html>"},
+            ]),
+        )
+        .unwrap();
+        let ids = ids(4);
+        let expected = BTreeMap::from([
+            (
+                ids[0].clone(),
+                Existence::Found {
+                    account_enabled: Some(true),
+                },
+            ),
+            (ids[2].clone(), Existence::NotFound),
+        ]);
+        assert_eq!(settled.known, expected);
+        assert_eq!(settled.throttled, 1);
+        assert_eq!(settled.passing.unwrap().1, Some(7_000));
+        assert!(settled.ended.is_none());
+    }
+
+    #[test]
+    fn only_one_code_says_that_a_user_is_not_there() {
+        for (status, code) in [
+            (404, "ResourceNotFound"),
+            (404, "itemNotFound"),
+            (404, ""),
+            (400, "Request_ResourceNotFound"),
+            (410, "Request_ResourceNotFound"),
+            (403, "Request_ResourceNotFound"),
+            (401, "Request_ResourceNotFound"),
+            (302, "Request_ResourceNotFound"),
+            (503, "Request_ResourceNotFound"),
+            (429, "Request_ResourceNotFound"),
+        ] {
+            let settled = settle(1, &json!([not_there("0", status, code)])).unwrap();
+            assert!(settled.known.is_empty(), "{status} {code}");
+            assert!(
+                settled.ended.is_some() || settled.passing.is_some(),
+                "{status} {code}"
+            );
+        }
+        let bare = json!([{"id": "0", "status": 404}]);
+        assert!(settle(1, &bare).unwrap().known.is_empty());
+    }
+
+    #[test]
+    fn a_missing_answer_says_nothing() {
+        let settled = settle(2, &json!([])).unwrap();
+        assert!(settled.known.is_empty() && settled.passing.is_none());
+    }
+
+    #[test]
+    fn nonsense_is_not_an_answer() {
+        for responses in [
+            json!(null),
+            json!({}),
+            json!([{"id": "0"}]),
+            json!([{"id": "5", "status": 200}]),
+            json!([{"id": "x", "status": 200}]),
+            json!([{"id": "0", "status": 200}]),
+            json!([{"id": "0", "status": 204}]),
+            json!([{"id": "0", "status": 200, "body": {"id": "other"}}]),
+            json!([{"id": "0", "status": 200, "body": "u0"}]),
+            json!([
+                {"id": "0", "status": 200, "body": {"id": "u0"}},
+                not_there("0", 404, "Request_ResourceNotFound"),
+            ]),
+        ] {
+            assert!(settle(2, &responses).is_err(), "{responses}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The client, and the scan of all users.
+
+use std::sync::Arc;
+
+use rollcall_ambient::Ambient;
+use rollcall_core::user::{AttributeMap, GraphUser};
+
+use crate::config::{Endpoints, GraphConfig};
+use crate::error::GraphError;
+use crate::exchange;
+use crate::http::{Call, Http};
+use crate::link::{NextLink, safe_url};
+use crate::page;
+use crate::retry::Limits;
+use crate::token::Tokens;
+use crate::usage::{Counters, Usage};
+
+/// Answers that mean that the service has no `/users/$count`. Tenants of Azure AD B2C have none.
+const COUNT_MISSING: [u16; 4] = [400, 404, 405, 501];
+
+const USERS: &str = "users";
+
+/// Which page of the users.
+#[derive(Debug, Clone, Copy)]
+pub enum PageAt<'a> {
+    /// The first.
+    First,
+    /// The one that a page before it names.
+    Link(&'a NextLink),
+}
+
+/// A page of users, complete as Graph sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersPage {
+    /// The users in Graph's order. The list can be empty, and a user can come again on a later page.
+    pub users: Vec<GraphUser>,
+    /// The next page. Without it, this is the last.
+    pub next: Option<NextLink>,
+    /// Microsoft's id of the request, for a support case.
+    pub request_id: Option<String>,
+}
+
+/// The client of one tenant. A clone shares connections, token and counts.
+#[derive(Debug, Clone)]
+pub struct GraphClient(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    endpoints: Endpoints,
+    attributes: AttributeMap,
+    http: Http,
+}
+
+impl GraphClient {
+    /// Checks the settings. Nothing is sent before the first question.
+    ///
+    /// # Errors
+    /// [`GraphError::BadConfig`] names the setting that cannot work.
+    pub fn new(config: GraphConfig, ambient: Ambient) -> Result<Self, GraphError> {
+        let endpoints = Endpoints::of(&config)?;
+        let roots = [&config.graph_root, &config.login_root];
+        let plain_http = roots.iter().any(|root| root.scheme() == "http");
+        let client = exchange::client(plain_http)?;
+        let http = Http {
+            tokens: Tokens::new(client.clone(), ambient.clone(), &config, &endpoints),
+            client,
+            ambient,
+            limits: Limits {
+                retry_ms_max: config.retry_ms_max,
+                request_ms_max: config.request_ms_max,
+            },
+            counters: Counters::default(),
+        };
+        Ok(Self(Arc::new(Inner {
+            endpoints,
+            attributes: config.attributes,
+            http,
+        })))
+    }
+
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.0.endpoints
+    }
+
+    pub(crate) fn http(&self) -> &Http {
+        &self.0.http
+    }
+
+    /// One page of all users: no filter, no order, nothing that could leave somebody out.
+    /// <https://learn.microsoft.com/graph/api/user-list>
+    ///
+    /// # Errors
+    /// Any [`GraphError`]. [`GraphError::PageTokenExpired`] asks for the page before, or for the
+    /// first; [`GraphError::UnsafeLink`] for a page whose next link leads away from Graph.
+    pub async fn users_page(&self, at: PageAt<'_>) -> Result<UsersPage, GraphError> {
+        let endpoints = self.endpoints();
+        let call = match at {
+            PageAt::First => Call::get(USERS, endpoints.users.clone()),
+            PageAt::Link(link) => {
+                let address = safe_url(&endpoints.graph_root, USERS, link.as_str())?;
+                Call::get(USERS, address).following_link()
+            }
+        };
+        let read = |body: &[u8]| page::users(body, &self.0.attributes);
+        let ((users, next), request_id) = self.http().fetch(&call, read).await?;
+        let next = next.map(|text| NextLink::parse(&endpoints.graph_root, &text));
+        Ok(UsersPage {
+            users,
+            next: next.transpose()?,
+            request_id,
+        })
+    }
+
+    /// How many users the directory says it has; `None` where the service does not count. The
+    /// number lags: good for an alarm, never for a proof.
+    /// <https://learn.microsoft.com/graph/api/user-list>
+    ///
+    /// # Errors
+    /// Any [`GraphError`].
+    pub async fn count_users(&self) -> Result<Option<u64>, GraphError> {
+        let call = Call::get("count", self.endpoints().users_count.clone()).eventual();
+        match self.http().fetch(&call, page::count).await {
+            Ok((count, _)) => Ok(Some(count)),
+            Err(GraphError::Refused { call })
+                if call.status.is_some_and(|it| COUNT_MISSING.contains(&it)) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What was asked of Graph since the client was made.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.0.http.counters.read()
+    }
+}

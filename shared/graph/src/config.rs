@@ -1,0 +1,389 @@
+//! What a client needs to know of a tenant, checked before the first request.
+
+use std::fmt;
+
+use rollcall_core::user::AttributeMap;
+use url::{Host, Url};
+use uuid::Uuid;
+
+use crate::error::GraphError;
+
+/// Users a page: the most that Graph gives.
+/// <https://learn.microsoft.com/graph/api/user-list>
+const USERS_PAGE_MAX: u32 = 999;
+
+/// Users a page when `signInActivity` is selected.
+/// <https://learn.microsoft.com/graph/api/user-list>
+const USERS_PAGE_WITH_SIGN_IN_MAX: u32 = 500;
+
+/// The property with a page limit of its own.
+const SIGN_IN_ACTIVITY: &str = "signInActivity";
+
+/// What is selected of each user beside the mapped properties. `accountEnabled` is not in Graph's
+/// default set.
+const SELECTED: [&str; 6] = [
+    "id",
+    "userPrincipalName",
+    "mail",
+    "displayName",
+    "accountEnabled",
+    "userType",
+];
+
+/// The longest name of a Graph property that is taken. Directory extensions
+/// (`extension_<application>_<name>`) are the longest kind.
+const PROPERTY_CHARS_MAX: usize = 256;
+
+/// A secret that no log line shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes any text.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Microsoft's clouds.
+/// <https://learn.microsoft.com/graph/deployments>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cloud {
+    /// The worldwide cloud.
+    Global,
+    /// The United States government's, L4.
+    UsGov,
+    /// The United States government's, L5 (Department of Defense).
+    UsGovDod,
+    /// China's, run by 21Vianet.
+    China,
+}
+
+impl Cloud {
+    /// The root of Microsoft Graph in this cloud.
+    ///
+    /// # Errors
+    /// Never in practice: the addresses are constants.
+    pub fn graph_root(self) -> Result<Url, GraphError> {
+        constant_root(match self {
+            Self::Global => "https://graph.microsoft.com",
+            Self::UsGov => "https://graph.microsoft.us",
+            Self::UsGovDod => "https://dod-graph.microsoft.us",
+            Self::China => "https://microsoftgraph.chinacloudapi.cn",
+        })
+    }
+
+    /// The root of the token service in this cloud.
+    ///
+    /// # Errors
+    /// Never in practice: the addresses are constants.
+    pub fn login_root(self) -> Result<Url, GraphError> {
+        constant_root(match self {
+            Self::Global => "https://login.microsoftonline.com",
+            Self::UsGov | Self::UsGovDod => "https://login.microsoftonline.us",
+            Self::China => "https://login.chinacloudapi.cn",
+        })
+    }
+}
+
+fn constant_root(address: &'static str) -> Result<Url, GraphError> {
+    Url::parse(address).map_err(|e| GraphError::bad_config("cloud", format!("{address}: {e}")))
+}
+
+/// Where a tenant's directory is, and with what it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphConfig {
+    /// The root of Microsoft Graph, with or without `/v1.0` and a slash at the end.
+    pub graph_root: Url,
+    /// The root of the token service.
+    pub login_root: Url,
+    /// The Entra tenant: a GUID.
+    pub directory_id: String,
+    /// The application's client id: a GUID.
+    pub client_id: String,
+    /// The application's client secret.
+    pub secret: Secret,
+    /// Directory attribute to Graph property. The properties are selected beside the fixed ones.
+    pub attributes: AttributeMap,
+    /// How long one request is tried, in milliseconds.
+    pub retry_ms_max: u64,
+    /// How long one attempt may take, in milliseconds, from connecting to the last byte.
+    pub request_ms_max: u64,
+}
+
+/// The addresses of a config, checked and joined.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    pub(crate) graph_root: Url,
+    pub(crate) token: Url,
+    pub(crate) scope: String,
+    pub(crate) users: Url,
+    pub(crate) users_count: Url,
+    pub(crate) get_by_ids: Url,
+    pub(crate) deleted_users: Url,
+    pub(crate) batch: Url,
+}
+
+impl Endpoints {
+    pub(crate) fn of(config: &GraphConfig) -> Result<Self, GraphError> {
+        check(config)?;
+        let root = without_version(&config.graph_root);
+        let graph = |rest: &str| joined("graph_url", &format!("{root}/v1.0/{rest}"));
+        let login = config.login_root.as_str().trim_end_matches('/');
+        let directory = &config.directory_id;
+        Ok(Self {
+            graph_root: config.graph_root.clone(),
+            token: joined(
+                "login_url",
+                &format!("{login}/{directory}/oauth2/v2.0/token"),
+            )?,
+            users: graph(&users_query(&config.attributes))?,
+            users_count: graph("users/$count")?,
+            get_by_ids: graph("directoryObjects/getByIds?$select=id,accountEnabled")?,
+            deleted_users: graph(&format!(
+                "directory/deletedItems/microsoft.graph.user?$select=id&$top={USERS_PAGE_MAX}"
+            ))?,
+            batch: graph("$batch")?,
+            scope: format!("{root}/.default"),
+        })
+    }
+}
+
+fn users_query(attributes: &AttributeMap) -> String {
+    let mut select: Vec<&str> = SELECTED.to_vec();
+    for property in attributes.values() {
+        if !select.contains(&property.as_str()) {
+            select.push(property);
+        }
+    }
+    let top = if select.contains(&SIGN_IN_ACTIVITY) {
+        USERS_PAGE_WITH_SIGN_IN_MAX
+    } else {
+        USERS_PAGE_MAX
+    };
+    format!("users?$select={}&$top={top}", select.join(","))
+}
+
+/// The root without slashes and without a `/v1.0` at its end.
+fn without_version(root: &Url) -> &str {
+    let root = root.as_str().trim_end_matches('/');
+    let version = "/v1.0";
+    match root.len().checked_sub(version.len()) {
+        Some(at)
+            if root
+                .get(at..)
+                .is_some_and(|end| end.eq_ignore_ascii_case(version)) =>
+        {
+            root[..at].trim_end_matches('/')
+        }
+        _ => root,
+    }
+}
+
+fn joined(setting: &'static str, address: &str) -> Result<Url, GraphError> {
+    Url::parse(address).map_err(|e| GraphError::bad_config(setting, format!("{address:?}: {e}")))
+}
+
+fn check(config: &GraphConfig) -> Result<(), GraphError> {
+    check_root("graph_url", &config.graph_root)?;
+    check_root("login_url", &config.login_root)?;
+    check_guid("directory_id", &config.directory_id)?;
+    check_guid("client_id", &config.client_id)?;
+    if config.secret.expose().is_empty() {
+        return Err(GraphError::bad_config(
+            "credential",
+            "the client secret is empty".to_owned(),
+        ));
+    }
+    if config.retry_ms_max == 0 || config.request_ms_max == 0 {
+        return Err(GraphError::bad_config(
+            "limits",
+            "the time limits of a request must be above 0".to_owned(),
+        ));
+    }
+    for (attribute, property) in &config.attributes {
+        let fits = property.len() <= PROPERTY_CHARS_MAX
+            && property.starts_with(|c: char| c.is_ascii_alphabetic())
+            && property
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !fits {
+            return Err(GraphError::bad_config(
+                "attributes",
+                format!(
+                    "{attribute} = {property:?}: expected the name of a Graph property, such as department"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_guid(setting: &'static str, value: &str) -> Result<(), GraphError> {
+    // The parser takes braces and URNs too; in an address only the plain form will do.
+    if value.len() == 36 && Uuid::try_parse(value).is_ok() {
+        Ok(())
+    } else {
+        Err(GraphError::bad_config(
+            setting,
+            format!("{value:?} is not a GUID such as 6babcaad-604b-40ac-a9d7-9fd97c0b779f"),
+        ))
+    }
+}
+
+fn check_root(setting: &'static str, root: &Url) -> Result<(), GraphError> {
+    let problem = if !may_carry_secrets(root) {
+        "must be https (plain http only on a loopback address)"
+    } else if !root.username().is_empty() || root.password().is_some() {
+        "must not hold a user name or a password"
+    } else if root.query().is_some() || root.fragment().is_some() {
+        "must not have a query or a fragment"
+    } else {
+        return Ok(());
+    };
+    // Without what may be a password.
+    let scheme = root.scheme();
+    let host = root.host_str().unwrap_or_default();
+    Err(GraphError::bad_config(
+        setting,
+        format!("{scheme}://{host}: {problem}"),
+    ))
+}
+
+/// Whether tokens and secrets may go to an address at all.
+pub(crate) fn may_carry_secrets(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => url.host().is_some(),
+        "http" => is_loopback(url),
+        _ => false,
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(graph_root: &str) -> GraphConfig {
+        GraphConfig {
+            graph_root: graph_root.parse().unwrap(),
+            login_root: Cloud::Global.login_root().unwrap(),
+            directory_id: "6babcaad-604b-40ac-a9d7-9fd97c0b779f".into(),
+            client_id: "e46697b1-7d7a-4a7a-9d6c-1c6ac6fb2ea7".into(),
+            secret: Secret::new("s3cret"),
+            attributes: AttributeMap::new(),
+            retry_ms_max: 1_000,
+            request_ms_max: 1_000,
+        }
+    }
+
+    #[test]
+    fn every_way_to_write_the_root_leads_to_the_same_addresses() {
+        for root in [
+            "https://graph.microsoft.com",
+            "https://graph.microsoft.com/",
+            "https://graph.microsoft.com/v1.0",
+            "https://graph.microsoft.com/v1.0/",
+            "https://graph.microsoft.com:443/V1.0//",
+        ] {
+            let endpoints = Endpoints::of(&config(root)).unwrap();
+            assert_eq!(
+                endpoints.users.as_str(),
+                "https://graph.microsoft.com/v1.0/users?$select=id,userPrincipalName,mail,\
+                 displayName,accountEnabled,userType&$top=999",
+                "{root}"
+            );
+            assert_eq!(
+                endpoints.scope, "https://graph.microsoft.com/.default",
+                "{root}"
+            );
+        }
+    }
+
+    #[test]
+    fn mapped_properties_are_selected_once() {
+        let mut config = config("https://graph.microsoft.com");
+        config.attributes = AttributeMap::from([
+            ("login".into(), "userPrincipalName".into()),
+            ("team".into(), "department".into()),
+            ("unit".into(), "department".into()),
+        ]);
+        let users = Endpoints::of(&config).unwrap().users;
+        assert!(users.as_str().ends_with("userType,department&$top=999"));
+    }
+
+    #[test]
+    fn sign_in_activity_halves_the_page() {
+        let mut config = config("https://graph.microsoft.com");
+        config.attributes = AttributeMap::from([("seen".into(), SIGN_IN_ACTIVITY.into())]);
+        let users = Endpoints::of(&config).unwrap().users;
+        assert!(users.as_str().ends_with("&$top=500"));
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_addresses_only() {
+        for root in [
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "http://localhost:1",
+        ] {
+            assert!(Endpoints::of(&config(root)).is_ok(), "{root}");
+        }
+        for root in [
+            "http://graph.microsoft.com",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com",
+            "ftp://graph.microsoft.com",
+            "https://user:hunter2@graph.microsoft.com",
+            "https://graph.microsoft.com/?a=b",
+            "https://graph.microsoft.com/#a",
+        ] {
+            let error = Endpoints::of(&config(root)).unwrap_err().to_string();
+            assert!(error.contains("graph_url"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_setting_is_named() {
+        let cases: [(&str, fn(&mut GraphConfig)); 5] = [
+            ("directory_id", |c| c.directory_id = "contoso".into()),
+            ("client_id", |c| c.client_id = "../x".into()),
+            ("credential", |c| c.secret = Secret::new("")),
+            ("attributes", |c| {
+                c.attributes = AttributeMap::from([("a".into(), "id&$filter=x".into())]);
+            }),
+            ("limits", |c| c.retry_ms_max = 0),
+        ];
+        for (setting, spoil) in cases {
+            let mut config = config("https://graph.microsoft.com");
+            spoil(&mut config);
+            let error = Endpoints::of(&config).unwrap_err().to_string();
+            assert!(error.contains(setting), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let printed = format!("{:?}", config("https://graph.microsoft.com"));
+        assert!(!printed.contains("s3cret"), "{printed}");
+    }
+}

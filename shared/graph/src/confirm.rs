@@ -1,0 +1,189 @@
+//! Three ways to ask about users who were not seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall_core::ids::ObjectId;
+use serde_json::json;
+
+use crate::batch::{self, BATCH_REQUESTS_MAX};
+use crate::client::GraphClient;
+use crate::error::{FailedCall, GraphError};
+use crate::http::{Call, Verdict};
+use crate::link::safe_url;
+use crate::page;
+use crate::retry::Fault;
+
+/// Ids in one `getByIds`.
+/// <https://learn.microsoft.com/graph/api/directoryobject-getbyids>
+const GET_BY_IDS_MAX: usize = 1_000;
+
+/// Pages of the bin, in one walk. At 999 a page this is ten million users, more than Entra keeps.
+const DELETED_PAGES_MAX: usize = 10_000;
+
+/// How often a walk through the bin begins again when its page token expires.
+const DELETED_WALKS_MAX: u32 = 5;
+
+const DELETED_USERS: &str = "deletedItems";
+const USERS_BY_ID: &str = "users_by_id";
+
+/// What Graph says of one id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existence {
+    /// The user is there.
+    Found {
+        /// Whether the account may log in. `None` is unknown.
+        account_enabled: Option<bool>,
+    },
+    /// A 404 with the code `Request_ResourceNotFound`. A replica that lags says so too.
+    NotFound,
+}
+
+impl GraphClient {
+    /// Asks about any number of users by id, 1,000 a request, and gives those that Graph has, with
+    /// `accountEnabled`. Who is left out may be gone, or may not: an omission proves nothing.
+    ///
+    /// # Errors
+    /// Any [`GraphError`]; nothing is given then.
+    pub async fn get_by_ids(
+        &self,
+        ids: &[ObjectId],
+    ) -> Result<BTreeMap<ObjectId, Option<bool>>, GraphError> {
+        let asked: BTreeSet<&ObjectId> = ids.iter().collect();
+        let each_once: Vec<&ObjectId> = asked.iter().copied().collect();
+        let mut found = BTreeMap::new();
+        for some in each_once.chunks(GET_BY_IDS_MAX) {
+            let address = self.endpoints().get_by_ids.clone();
+            let call = Call::post(
+                "getByIds",
+                address,
+                &json!({ "ids": some, "types": ["user"] }),
+            );
+            let (accounts, _) = self.http().fetch(&call, page::accounts).await?;
+            found.extend(accounts.into_iter().filter(|(id, _)| asked.contains(id)));
+        }
+        Ok(found)
+    }
+
+    /// Walks through the deleted users and gives those of `among` that are there. Graph keeps them
+    /// for 30 days.
+    /// <https://learn.microsoft.com/graph/api/directory-deleteditems-list>
+    ///
+    /// # Errors
+    /// Any [`GraphError`]. [`GraphError::Unreliable`] for a next link that repeats, and for a walk
+    /// without end.
+    pub async fn deleted_users(
+        &self,
+        among: &BTreeSet<ObjectId>,
+    ) -> Result<BTreeSet<ObjectId>, GraphError> {
+        let mut found = BTreeSet::new();
+        let mut walks = 1;
+        loop {
+            match self.walk_deleted_users(among, &mut found).await {
+                // Who was found is found; the rest is looked for again, from the first page.
+                Err(GraphError::PageTokenExpired { .. }) if walks < DELETED_WALKS_MAX => walks += 1,
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(found),
+            }
+        }
+    }
+
+    async fn walk_deleted_users(
+        &self,
+        among: &BTreeSet<ObjectId>,
+        found: &mut BTreeSet<ObjectId>,
+    ) -> Result<(), GraphError> {
+        let mut call = Call::get(DELETED_USERS, self.endpoints().deleted_users.clone());
+        let mut followed = BTreeSet::new();
+        for _ in 0..DELETED_PAGES_MAX {
+            if found.len() == among.len() {
+                return Ok(());
+            }
+            let ((ids, next), _) = self.http().fetch(&call, page::ids).await?;
+            found.extend(ids.into_iter().filter(|id| among.contains(id)));
+            let Some(next) = next else { return Ok(()) };
+            let address = safe_url(&self.endpoints().graph_root, DELETED_USERS, &next)?;
+            if !followed.insert(next) {
+                return Err(endless("a next link repeats"));
+            }
+            call = Call::get(DELETED_USERS, address).following_link();
+        }
+        Err(endless("there is no last page"))
+    }
+
+    /// Asks about users one by one, 20 a request.
+    /// <https://learn.microsoft.com/graph/api/user-get>
+    ///
+    /// # Errors
+    /// Any [`GraphError`]; nothing is given then. Each request, and all repetitions for those of it
+    /// who had no answer yet, share one retry budget.
+    pub async fn users_by_id(
+        &self,
+        ids: &[ObjectId],
+    ) -> Result<BTreeMap<ObjectId, Existence>, GraphError> {
+        let each_once: Vec<ObjectId> = ids
+            .iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .cloned()
+            .collect();
+        let mut known = BTreeMap::new();
+        for some in each_once.chunks(BATCH_REQUESTS_MAX) {
+            known.extend(self.ask_one_by_one(some).await?);
+        }
+        Ok(known)
+    }
+
+    async fn ask_one_by_one(
+        &self,
+        ids: &[ObjectId],
+    ) -> Result<BTreeMap<ObjectId, Existence>, GraphError> {
+        let http = self.http();
+        let mut retry = http.retry();
+        let mut known = BTreeMap::new();
+        let mut left = ids.to_vec();
+        // `Retry` bounds the rounds.
+        while !left.is_empty() {
+            let address = self.endpoints().batch.clone();
+            let call = Call::post(USERS_BY_ID, address, &batch::question(&left));
+            let answer = http.send(&call, &mut retry).await?;
+            let settled = match batch::settle(USERS_BY_ID, &left, &answer.body) {
+                Ok(settled) => settled,
+                Err(broken) => {
+                    let failed = answer.failed(&call, broken);
+                    retry.wait(Fault::broken(failed)).await?;
+                    continue;
+                }
+            };
+            for _ in 0..settled.throttled {
+                http.counters.throttled();
+            }
+            known.extend(settled.known);
+            left.retain(|id| !known.contains_key(id));
+            match (settled.ended, settled.passing) {
+                (Some((Verdict::Unauthorised, failed)), _) => {
+                    http.renew_token(answer.token_serial, failed, &mut retry)
+                        .await?;
+                }
+                (Some((Verdict::Denied, call)), _) => return Err(GraphError::Denied { call }),
+                (Some((_, call)), _) => return Err(GraphError::Refused { call }),
+                (None, Some((failed, retry_after_ms))) => {
+                    retry.wait(Fault::passing(failed, retry_after_ms)).await?;
+                }
+                (None, None) if !left.is_empty() => {
+                    let missing = page::Broken("the batch leaves questions out");
+                    retry
+                        .wait(Fault::broken(answer.failed(&call, missing)))
+                        .await?;
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(known)
+    }
+}
+
+fn endless(cause: &str) -> GraphError {
+    let mut call = FailedCall::of(DELETED_USERS);
+    call.cause = Some(cause.to_owned());
+    GraphError::Unreliable { call, attempts: 1 }
+}

@@ -1,0 +1,140 @@
+//! One HTTP exchange: a request goes out, an answer comes back whole, or it is said how it did not.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use url::Url;
+
+use crate::error::GraphError;
+
+/// The longest body that is read, in bytes after decompression. A page of 999 users with many
+/// mapped properties stays below 10 MB.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How deep the chain of a transport error is told.
+const CAUSES_MAX: usize = 6;
+
+/// An idle connection is dropped after this: servers in front of Graph close theirs after a minute
+/// or more, and a function that was frozen meanwhile would find it dead.
+const IDLE_MS_MAX: u64 = 45_000;
+
+/// How long a silent HTTP/2 connection with requests under way may go without a sign of life. The
+/// connection is given up then, so that the next attempt gets a new one.
+const PING_MS: u64 = 10_000;
+
+/// An answer, its body read to the end or not readable.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Result<Vec<u8>, Lost>,
+}
+
+/// What did not arrive.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) timed_out: bool,
+    pub(crate) cause: String,
+}
+
+impl Received {
+    /// A header as text, if it is there and short enough to be logged.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// `Retry-After`, in milliseconds, when it is given in seconds, as Microsoft does.
+    pub(crate) fn retry_after_ms(&self) -> Option<u64> {
+        seconds_as_ms(self.header("retry-after")?)
+    }
+
+    /// What is wrong with a redirect that would be followed elsewhere; nothing, when it stays.
+    pub(crate) fn leads_away(&self, operation: &'static str, from: &Url) -> Option<GraphError> {
+        let to = from.join(self.header("location")?).ok()?;
+        (to.origin() != from.origin()).then(|| GraphError::UnsafeLink {
+            operation,
+            problem: format!(
+                "a redirect leads to {}, not to {}",
+                to.origin().ascii_serialization(),
+                from.origin().ascii_serialization()
+            ),
+        })
+    }
+}
+
+/// Whole seconds as milliseconds.
+pub(crate) fn seconds_as_ms(text: &str) -> Option<u64> {
+    text.trim().parse::<u64>().ok()?.checked_mul(1_000)
+}
+
+/// The client for all exchanges of one tenant.
+pub(crate) fn client(plain_http: bool) -> Result<reqwest::Client, GraphError> {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        // Retries are decided in one place, and that is not here.
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .gzip(true)
+        .pool_idle_timeout(Duration::from_millis(IDLE_MS_MAX))
+        .http2_keep_alive_interval(Duration::from_millis(PING_MS))
+        .http2_keep_alive_timeout(Duration::from_millis(PING_MS));
+    let builder = if plain_http {
+        // A loopback address is on this machine; a proxy is not.
+        builder.no_proxy()
+    } else {
+        builder.https_only(true)
+    };
+    builder.build().map_err(|e| {
+        let cause = told(e);
+        GraphError::bad_config("tls", format!("no HTTP client could be made: {cause}"))
+    })
+}
+
+/// Sends a request and reads the answer to its end.
+pub(crate) async fn exchange(request: RequestBuilder) -> Result<Received, Lost> {
+    let mut response = request.send().await.map_err(lost)?;
+    Ok(Received {
+        status: response.status(),
+        headers: std::mem::take(response.headers_mut()),
+        body: read(response).await,
+    })
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, Lost> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(lost)? {
+        if body.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(Lost {
+                timed_out: false,
+                cause: format!("the body is longer than {BODY_BYTES_MAX} bytes"),
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn lost(error: reqwest::Error) -> Lost {
+    Lost {
+        timed_out: error.is_timeout(),
+        cause: told(error),
+    }
+}
+
+/// A transport error with its causes and without the address, which can hold a page token.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    for _ in 0..CAUSES_MAX {
+        let Some(inner) = cause else { break };
+        // Writing to a string cannot fail.
+        let _ = write!(text, ": {inner}");
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,358 @@
+//! Sends a request to Graph with the access token, and judges the status of the answer.
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Method, StatusCode};
+use rollcall_ambient::Ambient;
+use serde_json::Value;
+use url::Url;
+
+use crate::error::{FailedCall, GraphError, loggable_code};
+use crate::exchange::{Received, exchange};
+use crate::page::Broken;
+use crate::retry::{Fault, Limits, Retry};
+use crate::token::{Bearer, Tokens};
+use crate::usage::Counters;
+
+/// The codes of a page token that is not taken any more.
+const PAGE_TOKEN_CODES: [&str; 2] = [
+    "Directory_ExpiredPageToken",
+    "DirectoryPageTokenNotFoundException",
+];
+
+/// The one thing that Graph says in its message alone.
+const SKIP_TOKEN: &str = "skiptoken";
+
+const TOKEN_NOT_TAKEN: &str = "Microsoft Graph does not take a fresh access token; check that \
+    graph_url and login_url belong to one cloud, and that the application is not blocked";
+
+/// A request, as often as it is sent.
+#[derive(Debug)]
+pub(crate) struct Call {
+    operation: &'static str,
+    method: Method,
+    url: Url,
+    body: Option<Vec<u8>>,
+    follows_link: bool,
+    eventual: bool,
+}
+
+impl Call {
+    pub(crate) fn get(operation: &'static str, url: Url) -> Self {
+        Self {
+            operation,
+            method: Method::GET,
+            url,
+            body: None,
+            follows_link: false,
+            eventual: false,
+        }
+    }
+
+    pub(crate) fn post(operation: &'static str, url: Url, body: &Value) -> Self {
+        Self {
+            method: Method::POST,
+            body: Some(body.to_string().into_bytes()),
+            ..Self::get(operation, url)
+        }
+    }
+
+    /// The address holds a page token, which can expire.
+    pub(crate) fn following_link(self) -> Self {
+        Self {
+            follows_link: true,
+            ..self
+        }
+    }
+
+    /// Sent with `ConsistencyLevel: eventual`.
+    pub(crate) fn eventual(self) -> Self {
+        Self {
+            eventual: true,
+            ..self
+        }
+    }
+
+    fn failed(&self, cause: Option<String>) -> Box<FailedCall> {
+        let mut failed = FailedCall::of(self.operation);
+        failed.cause = cause;
+        failed
+    }
+}
+
+/// A complete answer with status 200.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) body: Vec<u8>,
+    pub(crate) request_id: Option<String>,
+    /// Which token it was asked with.
+    pub(crate) token_serial: u64,
+}
+
+impl Answer {
+    /// The call that this answer belongs to, as failed for what the answer holds.
+    pub(crate) fn failed(&self, call: &Call, broken: Broken) -> Box<FailedCall> {
+        let mut failed = call.failed(Some(broken.0.to_owned()));
+        failed.status = Some(StatusCode::OK.as_u16());
+        failed.request_id.clone_from(&self.request_id);
+        failed
+    }
+}
+
+/// What a status means, in an answer and within a `$batch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Good,
+    /// Another attempt may bring an answer.
+    Passing,
+    /// Success of a kind that was not asked for.
+    Odd,
+    Redirect,
+    Unauthorised,
+    Denied,
+    Refused,
+}
+
+pub(crate) fn judge(status: u16) -> Verdict {
+    match status {
+        200 => Verdict::Good,
+        100..=299 => Verdict::Odd,
+        300..=399 => Verdict::Redirect,
+        401 => Verdict::Unauthorised,
+        403 => Verdict::Denied,
+        // "Not implemented" stays so.
+        501 => Verdict::Refused,
+        408 | 429 | 500..=599 => Verdict::Passing,
+        _ => Verdict::Refused,
+    }
+}
+
+enum Outcome {
+    Answered(Answer),
+    Faulty(Fault),
+    Unauthorised(Box<FailedCall>),
+    Failed(GraphError),
+}
+
+#[derive(Debug)]
+pub(crate) struct Http {
+    pub(crate) client: reqwest::Client,
+    pub(crate) tokens: Tokens,
+    pub(crate) ambient: Ambient,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+}
+
+impl Http {
+    pub(crate) fn retry(&self) -> Retry<'_> {
+        Retry::new(&self.ambient, self.limits)
+    }
+
+    /// Sends a call until its answer can be read.
+    pub(crate) async fn fetch<T>(
+        &self,
+        call: &Call,
+        read: impl Fn(&[u8]) -> Result<T, Broken>,
+    ) -> Result<(T, Option<String>), GraphError> {
+        let mut retry = self.retry();
+        // `Retry` bounds the attempts.
+        loop {
+            let answer = self.send(call, &mut retry).await?;
+            match read(&answer.body) {
+                Ok(content) => return Ok((content, answer.request_id)),
+                Err(broken) => {
+                    let failed = answer.failed(call, broken);
+                    retry.wait(Fault::broken(failed)).await?;
+                }
+            }
+        }
+    }
+
+    /// Sends a call until an answer with status 200 has arrived whole.
+    pub(crate) async fn send(
+        &self,
+        call: &Call,
+        retry: &mut Retry<'_>,
+    ) -> Result<Answer, GraphError> {
+        // `Retry` bounds the attempts.
+        loop {
+            let bearer = self.tokens.bearer(retry).await?;
+            match self.attempt(call, &bearer, retry).await {
+                Outcome::Answered(answer) => return Ok(answer),
+                Outcome::Faulty(fault) => retry.wait(fault).await?,
+                Outcome::Unauthorised(failed) => {
+                    self.renew_token(bearer.serial, failed, retry).await?;
+                }
+                Outcome::Failed(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Drops the token that was answered by a 401, once a request.
+    pub(crate) async fn renew_token(
+        &self,
+        serial: u64,
+        failed: Box<FailedCall>,
+        retry: &mut Retry<'_>,
+    ) -> Result<(), GraphError> {
+        if retry.token_renewed {
+            return Err(GraphError::CredentialRejected {
+                call: failed,
+                aadsts: None,
+                remedy: TOKEN_NOT_TAKEN,
+            });
+        }
+        retry.token_renewed = true;
+        self.tokens.discard(serial).await;
+        Ok(())
+    }
+
+    async fn attempt(&self, call: &Call, bearer: &Bearer, retry: &mut Retry<'_>) -> Outcome {
+        self.counters.sent(retry.sent > 0);
+        retry.sent += 1;
+        let client_request_id = self.ambient.random_uuid();
+        let mut request = self
+            .client
+            .request(call.method.clone(), call.url.clone())
+            .timeout(retry.attempt_limit())
+            .header(AUTHORIZATION, bearer.header.clone())
+            .header("client-request-id", &client_request_id);
+        if call.eventual {
+            // A count comes as plain text.
+            request = request.header("ConsistencyLevel", "eventual");
+        } else {
+            request = request.header(ACCEPT, "application/json");
+        }
+        if let Some(body) = &call.body {
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone());
+        }
+        let started_ms = self.ambient.now_ms();
+        let received = exchange(request).await;
+        let duration_ms = self.ambient.now_ms().saturating_sub(started_ms);
+        match received {
+            Ok(received) => {
+                log(call, &received, &client_request_id, duration_ms);
+                self.count(&received);
+                outcome(call, received, bearer.serial)
+            }
+            Err(lost) => {
+                tracing::debug!(
+                    operation = call.operation,
+                    client_request_id,
+                    duration_ms,
+                    cause = lost.cause,
+                    "Microsoft Graph gave no answer"
+                );
+                Outcome::Faulty(Fault::passing(call.failed(Some(lost.cause)), None))
+            }
+        }
+    }
+
+    fn count(&self, received: &Received) {
+        if received.status == StatusCode::TOO_MANY_REQUESTS {
+            self.counters.throttled();
+        }
+        let units = received.header("x-ms-resource-unit");
+        if let Some(units) = units.and_then(|text| text.trim().parse().ok()) {
+            self.counters.charged(units);
+        }
+    }
+}
+
+fn log(call: &Call, received: &Received, client_request_id: &str, duration_ms: u64) {
+    tracing::debug!(
+        operation = call.operation,
+        status = received.status.as_u16(),
+        duration_ms,
+        client_request_id,
+        request_id = received.header("request-id"),
+        date = received.header("date"),
+        diagnostic = received.header("x-ms-ags-diagnostic"),
+        throttle_limit_percentage = received.header("x-ms-throttle-limit-percentage"),
+        throttle_information = received.header("x-ms-throttle-information"),
+        "Microsoft Graph answered"
+    );
+}
+
+fn outcome(call: &Call, received: Received, token_serial: u64) -> Outcome {
+    let status = received.status.as_u16();
+    let mut failed = call.failed(None);
+    failed.status = Some(status);
+    failed.request_id = received.header("request-id").and_then(loggable_code);
+    let verdict = judge(status);
+    if verdict == Verdict::Good {
+        return match received.body {
+            Ok(body) => Outcome::Answered(Answer {
+                body,
+                request_id: failed.request_id,
+                token_serial,
+            }),
+            Err(lost) => {
+                failed.cause = Some(lost.cause);
+                Outcome::Faulty(if lost.timed_out {
+                    Fault::passing(failed, None)
+                } else {
+                    Fault::broken(failed)
+                })
+            }
+        };
+    }
+    // An error whose body did not arrive is still that error.
+    let error = told_error(received.body.as_deref().unwrap_or_default());
+    failed.code = error.code;
+    match verdict {
+        Verdict::Passing => Outcome::Faulty(Fault::passing(failed, received.retry_after_ms())),
+        Verdict::Good | Verdict::Odd => Outcome::Faulty(Fault::broken(failed)),
+        Verdict::Unauthorised => {
+            failed.cause = challenge(&received);
+            Outcome::Unauthorised(failed)
+        }
+        Verdict::Denied => Outcome::Failed(GraphError::Denied { call: failed }),
+        Verdict::Redirect => Outcome::Failed(
+            received
+                .leads_away(call.operation, &call.url)
+                .unwrap_or(GraphError::Refused { call: failed }),
+        ),
+        Verdict::Refused if status == 400 && call.follows_link && error.page_token => {
+            Outcome::Failed(GraphError::PageTokenExpired { call: failed })
+        }
+        Verdict::Refused => Outcome::Failed(GraphError::Refused { call: failed }),
+    }
+}
+
+/// What a 401 asks for beyond a token: `insufficient_claims` and the like.
+/// <https://learn.microsoft.com/entra/identity-platform/claims-challenge>
+fn challenge(received: &Received) -> Option<String> {
+    let header = received.header("www-authenticate")?;
+    let error = header.split_once("error=\"")?.1.split_once('"')?.0;
+    loggable_code(error)
+}
+
+#[derive(Debug, Default)]
+struct ToldError {
+    code: Option<String>,
+    page_token: bool,
+}
+
+/// Reads an error body. Everything but one case goes by the code: an invalid page token is told in
+/// the message alone, under a code that stands for any bad request.
+fn told_error(body: &[u8]) -> ToldError {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return ToldError::default();
+    };
+    let text = |name| {
+        let found = body.get("error").and_then(|error| error.get(name));
+        found.and_then(Value::as_str).unwrap_or_default()
+    };
+    let (code, message) = (text("code"), text("message"));
+    let names_it = |text: &str| text.to_ascii_lowercase().contains(SKIP_TOKEN);
+    ToldError {
+        code: loggable_code(code),
+        page_token: PAGE_TOKEN_CODES
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(code))
+            || names_it(code)
+            || names_it(message),
+    }
+}

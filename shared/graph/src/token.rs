@@ -1,0 +1,375 @@
+//! Access tokens: one at a time, renewed before it expires, shared by all requests of a client.
+//!
+//! How a token is asked for is in [`Tokens::ask`] alone, so a certificate or a federated credential
+//! is another form body there.
+
+use reqwest::header::HeaderValue;
+use rollcall_ambient::Ambient;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::config::{Endpoints, GraphConfig, Secret};
+use crate::error::{FailedCall, GraphError, loggable_code};
+use crate::exchange::{Received, exchange};
+use crate::retry::{Fault, Retry};
+
+const OPERATION: &str = "token";
+
+/// How long before its end a token is renewed, at most. Microsoft's own libraries take five minutes.
+const RENEW_EARLY_MS_MAX: u64 = 300_000;
+
+/// A token is renewed when this share of its life is left, if that is less.
+const RENEW_EARLY_SHARE: u64 = 10;
+
+/// How long a token that is still good is used on when it could not be renewed, before the next try.
+const RENEW_AGAIN_MS: u64 = 30_000;
+
+/// AADSTS numbers that pass.
+/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
+const PASSING_AADSTS: [u32; 4] = [90_012, 90_024, 90_033, 90_055];
+
+/// The `Authorization` header of a token.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer {
+    pub(crate) header: HeaderValue,
+    pub(crate) serial: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    bearer: Bearer,
+    renew_at_ms: u64,
+    ends_at_ms: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    serial: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    client: reqwest::Client,
+    ambient: Ambient,
+    address: Url,
+    client_id: String,
+    secret: Secret,
+    scope: String,
+    // Held while a token is asked for, so that there is one request for all who wait.
+    state: Mutex<State>,
+}
+
+/// Why no token came.
+#[derive(Debug)]
+enum NoToken {
+    Yet(Fault),
+    Ever(GraphError),
+}
+
+/// A token as the service gave it.
+#[derive(Debug)]
+struct Granted {
+    header: HeaderValue,
+    life_ms: u64,
+}
+
+impl Tokens {
+    pub(crate) fn new(
+        client: reqwest::Client,
+        ambient: Ambient,
+        config: &GraphConfig,
+        endpoints: &Endpoints,
+    ) -> Self {
+        Self {
+            client,
+            ambient,
+            address: endpoints.token.clone(),
+            client_id: config.client_id.clone(),
+            secret: config.secret.clone(),
+            scope: endpoints.scope.clone(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// A token that is good for a while, asked for if need be.
+    pub(crate) async fn bearer(&self, retry: &mut Retry<'_>) -> Result<Bearer, GraphError> {
+        let mut state = self.state.lock().await;
+        // `Retry` bounds the attempts.
+        loop {
+            let now_ms = self.ambient.now_ms();
+            if let Some(held) = &state.held
+                && now_ms < held.renew_at_ms
+            {
+                return Ok(held.bearer.clone());
+            }
+            match (self.ask(retry).await, &mut state.held) {
+                (Ok(granted), _) => return Ok(state.hold(granted, now_ms)),
+                (Err(NoToken::Ever(error)), _) => return Err(error),
+                // It was too early to need one.
+                (Err(NoToken::Yet(_)), Some(held)) if now_ms < held.ends_at_ms => {
+                    held.renew_at_ms = now_ms.saturating_add(RENEW_AGAIN_MS).min(held.ends_at_ms);
+                    return Ok(held.bearer.clone());
+                }
+                (Err(NoToken::Yet(fault)), _) => retry.wait(fault).await?,
+            }
+        }
+    }
+
+    /// Forgets the token with this serial number, unless another has replaced it.
+    pub(crate) async fn discard(&self, serial: u64) {
+        let mut state = self.state.lock().await;
+        state.held.take_if(|held| held.bearer.serial == serial);
+    }
+
+    /// The client credentials grant with a shared secret.
+    /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
+    async fn ask(&self, retry: &Retry<'_>) -> Result<Granted, NoToken> {
+        let client_request_id = self.ambient.random_uuid();
+        let request = self
+            .client
+            .post(self.address.clone())
+            .timeout(retry.attempt_limit())
+            .header("client-request-id", &client_request_id)
+            .form(&[
+                ("grant_type", "client_credentials"),
+                ("client_id", self.client_id.as_str()),
+                ("client_secret", self.secret.expose()),
+                ("scope", self.scope.as_str()),
+            ]);
+        let started_ms = self.ambient.now_ms();
+        let received = exchange(request).await;
+        tracing::debug!(
+            operation = OPERATION,
+            status = received.as_ref().map_or(0, |it| it.status.as_u16()),
+            duration_ms = self.ambient.now_ms().saturating_sub(started_ms),
+            client_request_id,
+            "asked for an access token"
+        );
+        match received {
+            Ok(received) => match received.leads_away(OPERATION, &self.address) {
+                Some(error) if received.status.is_redirection() => Err(NoToken::Ever(error)),
+                _ => judge(&received),
+            },
+            Err(lost) => {
+                let mut failed = FailedCall::of(OPERATION);
+                failed.cause = Some(lost.cause);
+                Err(NoToken::Yet(Fault::passing(failed, None)))
+            }
+        }
+    }
+}
+
+impl State {
+    fn hold(&mut self, granted: Granted, asked_at_ms: u64) -> Bearer {
+        self.serial += 1;
+        let bearer = Bearer {
+            header: granted.header,
+            serial: self.serial,
+        };
+        let early_ms = (granted.life_ms / RENEW_EARLY_SHARE).min(RENEW_EARLY_MS_MAX);
+        let ends_at_ms = asked_at_ms.saturating_add(granted.life_ms);
+        self.held = Some(Held {
+            bearer: bearer.clone(),
+            renew_at_ms: ends_at_ms.saturating_sub(early_ms),
+            ends_at_ms,
+        });
+        bearer
+    }
+}
+
+/// What the token service says. The text of an error is not repeated: it can quote the request.
+#[derive(Debug, Default, Deserialize)]
+struct Told {
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+    error: Option<String>,
+    #[serde(default)]
+    error_codes: Vec<u32>,
+    error_description: Option<String>,
+}
+
+impl Told {
+    fn aadsts(&self) -> Option<u32> {
+        self.error_codes.first().copied().or_else(|| {
+            let text = self.error_description.as_deref()?;
+            let digits = text.split_once("AADSTS")?.1;
+            let end = digits.find(|c: char| !c.is_ascii_digit());
+            digits[..end.unwrap_or(digits.len())].parse().ok()
+        })
+    }
+
+    fn granted(&self) -> Option<Granted> {
+        let token = self.access_token.as_deref().filter(|it| !it.is_empty())?;
+        let mut header = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+        header.set_sensitive(true);
+        Some(Granted {
+            header,
+            life_ms: self.expires_in?.saturating_mul(1_000),
+        })
+    }
+}
+
+/// Judges by status and OAuth error; AADSTS numbers are hints.
+fn judge(received: &Received) -> Result<Granted, NoToken> {
+    let status = received.status.as_u16();
+    let mut failed = FailedCall::of(OPERATION);
+    failed.status = Some(status);
+    failed.request_id = received.header("x-ms-request-id").and_then(loggable_code);
+    let retry_after_ms = received.retry_after_ms();
+    let body = match &received.body {
+        Ok(body) => body.as_slice(),
+        Err(lost) => {
+            failed.cause = Some(lost.cause.clone());
+            &[]
+        }
+    };
+    // Throttling comes as plain text, and gateways answer with HTML.
+    let told: Told = serde_json::from_slice(body).unwrap_or_default();
+    if status == 200 {
+        return told.granted().ok_or_else(|| {
+            failed
+                .cause
+                .get_or_insert("no token in the answer".to_owned());
+            NoToken::Yet(Fault::passing(failed, retry_after_ms))
+        });
+    }
+    let aadsts = told.aadsts();
+    failed.code = told.error.as_deref().and_then(loggable_code);
+    if let Some(number) = aadsts {
+        failed.cause = Some(format!("AADSTS{number}"));
+    }
+    let passes = matches!(status, 408 | 429 | 500..=599)
+        || aadsts.is_some_and(|number| PASSING_AADSTS.contains(&number))
+        || told.error.as_deref() == Some("temporarily_unavailable");
+    Err(if passes {
+        NoToken::Yet(Fault::passing(failed, retry_after_ms))
+    } else {
+        NoToken::Ever(GraphError::CredentialRejected {
+            call: failed,
+            aadsts,
+            remedy: remedy(aadsts),
+        })
+    })
+}
+
+/// What a person can do about a permanent error.
+/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
+fn remedy(aadsts: Option<u32>) -> &'static str {
+    match aadsts {
+        Some(7_000_215) => {
+            "the client secret is wrong or has expired: store the secret's value, not its id"
+        }
+        Some(7_000_222) => "the client secret has expired: make a new one and store it",
+        Some(700_016) => {
+            "the directory does not know the application: check client_id and directory_id, and \
+             give admin consent"
+        }
+        Some(7_000_112) => "the application is disabled in the directory: enable it",
+        Some(90_002 | 900_023) => {
+            "there is no such directory in this cloud: check directory_id and cloud"
+        }
+        Some(500_011 | 70_011 | 1_002_012) => {
+            "Microsoft Graph is not known under this address: check that graph_url belongs to the \
+             cloud of login_url"
+        }
+        Some(53_003) => "a conditional access policy blocks the application: exempt it",
+        _ => {
+            "check client_id, directory_id, cloud and the client secret; the number is explained at \
+             https://login.microsoftonline.com/error"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::StatusCode;
+    use reqwest::header::HeaderMap;
+
+    fn received(status: u16, body: &str) -> Received {
+        Received {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: Ok(body.as_bytes().to_vec()),
+        }
+    }
+
+    fn rejected(status: u16, body: &str) -> GraphError {
+        match judge(&received(status, body)) {
+            Err(NoToken::Ever(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn passes(status: u16, body: &str) -> bool {
+        matches!(judge(&received(status, body)), Err(NoToken::Yet(_)))
+    }
+
+    const WRONG_SECRET: &str = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided for app adele@contoso.com. Trace ID: 1","error_codes":[7000215]}"#;
+
+    #[test]
+    fn a_wrong_secret_is_told_with_its_remedy_and_without_free_text() {
+        let error = rejected(401, WRONG_SECRET);
+        assert_eq!(error.run_reason(), "credential_rejected");
+        let text = error.to_string();
+        for part in [
+            "AADSTS7000215",
+            "invalid_client",
+            "401",
+            "wrong or has expired",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!text.contains("adele"), "{text}");
+        assert!(!format!("{error:?}").contains("adele"));
+    }
+
+    #[test]
+    fn the_number_is_found_in_the_description_too() {
+        let body =
+            r#"{"error":"invalid_request","error_description":"AADSTS90002: Tenant not found."}"#;
+        let GraphError::CredentialRejected { aadsts, .. } = rejected(400, body) else {
+            panic!()
+        };
+        assert_eq!(aadsts, Some(90_002));
+    }
+
+    #[test]
+    fn what_passes_is_not_taken_for_bad_credentials() {
+        assert!(passes(429, "Too Many Requests"));
+        assert!(passes(503, "<html>Service unavailable</html>"));
+        assert!(passes(500, WRONG_SECRET));
+        for number in PASSING_AADSTS {
+            assert!(passes(
+                400,
+                &format!(r#"{{"error":"x","error_codes":[{number}]}}"#)
+            ));
+        }
+        assert!(passes(400, r#"{"error":"temporarily_unavailable"}"#));
+        assert!(passes(200, "<html>sign in</html>"));
+        assert!(passes(200, r#"{"access_token":"","expires_in":3599}"#));
+        assert!(passes(200, r#"{"access_token":"a\nb","expires_in":3599}"#));
+        assert!(passes(200, r#"{"access_token":"abc"}"#));
+    }
+
+    #[test]
+    fn everything_else_is_permanent() {
+        for status in [400, 401, 403, 404] {
+            rejected(status, "<html></html>");
+        }
+        rejected(
+            400,
+            r#"{"error":"unauthorized_client","error_codes":[700016]}"#,
+        );
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        let body = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"eyJ0eXAi"}"#;
+        let granted = judge(&received(200, body)).unwrap();
+        assert_eq!(granted.life_ms, 3_599_000);
+        assert!(!format!("{granted:?}").contains("eyJ0eXAi"));
+    }
+}
