@@ -1,1 +1,112 @@
-//! Placeholder.
+//! The store: two DynamoDB tables, every item, key and condition in them.
+//!
+//! It promises:
+//! - each write of a run, a batch or a user is conditional on a lease, which only this crate can
+//!   hand out ([`RunLease`], [`BatchLease`]), and fails with [`StoreError::LostLease`] once the
+//!   lease is somebody else's;
+//! - a user is written together with the image of what he was before;
+//! - a state changes only as the pure functions of `rollcall-core` allow, because the conditions are
+//!   made from their tables;
+//! - an item that is missing or unreadable is an error and never "nothing".
+//!
+//! It never deletes anything, never decides anything about users, and knows no HTTP, SQS or Graph.
+
+mod batches;
+mod conditions;
+mod endings;
+mod enumeration;
+mod error;
+mod journal;
+mod keys;
+mod leases;
+mod meter;
+mod pages;
+mod plans;
+mod read;
+mod row;
+mod runs;
+mod schema;
+mod streaks;
+mod tenants;
+mod users;
+mod write;
+
+use aws_sdk_dynamodb::Client;
+use rollcall_ambient::Ambient;
+
+pub use batches::{BatchRecord, BatchResult};
+pub use endings::{Held, RunTotals};
+pub use enumeration::{ChainEnd, PageCommit};
+pub use error::StoreError;
+pub use journal::JournalEntry;
+pub use leases::{AcquiredBatch, AcquiredRun, BatchLease, RunLease, RunStep};
+pub use meter::{Capacity, Meter};
+pub use plans::StoredPlan;
+pub use runs::{GraphUsage, RunRecord, Usage};
+pub use schema::LOGIN_INDEX;
+pub use tenants::{Head, PutTenant, StartedRun, TenantRecord};
+pub use users::{UserStanding, UserWrite, WRITES_PER_TRANSACTION_MAX};
+
+/// How long the items of a run are kept after its end, in days: the time in which a run can still
+/// be looked into and taken back.
+pub const RETENTION_DAYS: u64 = 90;
+
+/// The names of the two tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableNames {
+    /// The users: what the application reads.
+    pub directory: String,
+    /// Everything that a run needs.
+    pub coordination: String,
+}
+
+/// Which table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Table {
+    Directory,
+    Coordination,
+}
+
+/// The store. Clones share the client; [`Store::metered`] gives one that counts for itself.
+#[derive(Debug, Clone)]
+pub struct Store {
+    client: Client,
+    tables: TableNames,
+    ambient: Ambient,
+    meter: Meter,
+}
+
+impl Store {
+    /// Over a client, with the tables' names.
+    #[must_use]
+    pub fn new(client: Client, tables: TableNames, ambient: Ambient) -> Self {
+        Self {
+            client,
+            tables,
+            ambient,
+            meter: Meter::default(),
+        }
+    }
+
+    /// The same store with a meter of its own, which starts at nothing.
+    #[must_use]
+    pub fn metered(&self) -> Self {
+        Self {
+            meter: Meter::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The capacity that this store, and its clones, consumed.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        self.meter.total()
+    }
+
+    pub(crate) fn table(&self, table: Table) -> &str {
+        match table {
+            Table::Directory => &self.tables.directory,
+            Table::Coordination => &self.tables.coordination,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Batches, as they are read, and their two ends: done and revoked.
+
+use rollcall_core::batch::{BatchEvent, BatchState};
+use rollcall_core::counts::ChangeCounts;
+use rollcall_core::ids::RunRef;
+use rollcall_core::lease::LeaseTerm;
+use rollcall_core::page::PageDigest;
+use rollcall_core::proof::BatchFact;
+use rollcall_core::reconcile::Candidate;
+
+use crate::conditions::{batch_allows, lease_is};
+use crate::error::{StoreError, WriteFailure};
+use crate::leases::{BatchLease, RunLease};
+use crate::read::Range;
+use crate::row::{Item, Row, json, number, text};
+use crate::runs::{Usage, read_lease};
+use crate::write::{Changes, Protects, Transaction};
+use crate::{Store, Table, keys};
+
+/// The most actions of one transaction.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+pub(crate) const TRANSACTION_ACTIONS_MAX: usize = 100;
+
+/// A batch as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchRecord {
+    /// Its generation.
+    pub generation: u32,
+    /// Its page.
+    pub page: u32,
+    /// Where it stands.
+    pub state: BatchState,
+    /// The digest of its page.
+    pub digest: PageDigest,
+    /// The digest of the page before.
+    pub previous: Option<PageDigest>,
+    /// How many users stand on the page.
+    pub sightings: u64,
+    /// How many of them are new or changed.
+    pub changed: u64,
+    /// How many users the worker counted; `None` until it is done.
+    pub counted: Option<u64>,
+    /// Its lease, running or lapsed.
+    pub lease: Option<LeaseTerm>,
+    /// How long its leases run, in milliseconds.
+    pub lease_ms: u64,
+    /// What the worker did.
+    pub result: BatchResult,
+    /// What the worker used.
+    pub usage: Usage,
+    pub(crate) ttl_s: u64,
+}
+
+/// What a worker reports of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchResult {
+    /// How many users it created, updated and reactivated.
+    pub changes: ChangeCounts,
+    /// How many users had a null in a field that decides.
+    pub unknown: u64,
+    /// Who should go off.
+    pub candidates: Vec<Candidate>,
+}
+
+impl BatchRecord {
+    fn read(item: &Item) -> Result<Self, StoreError> {
+        let row = Row(item);
+        let count = |name| row.number_if_any(name).map(Option::unwrap_or_default);
+        Ok(Self {
+            generation: row.number("generation")?,
+            page: row.number("page")?,
+            state: row.named("state")?,
+            digest: PageDigest::from_stored(row.text("digest")?.to_owned()),
+            previous: row
+                .text_if_any("previous")?
+                .map(|digest| PageDigest::from_stored(digest.to_owned())),
+            sightings: row.number("sightings")?,
+            changed: row.number("changed")?,
+            counted: row.number_if_any("counted")?,
+            lease: read_lease(&row)?,
+            lease_ms: row.number("lease_ms")?,
+            result: BatchResult {
+                changes: ChangeCounts {
+                    created: count("created")?,
+                    updated: count("updated")?,
+                    reactivated: count("reactivated")?,
+                },
+                unknown: count("unknown")?,
+                candidates: row.json_if_any("candidates")?.unwrap_or_default(),
+            },
+            usage: Usage::read(&row)?,
+            ttl_s: row.number("ttl")?,
+        })
+    }
+
+    /// What the proof needs of it.
+    #[must_use]
+    pub fn fact(&self) -> BatchFact {
+        BatchFact {
+            generation: self.generation,
+            page: self.page,
+            state: self.state,
+            digest: self.digest.clone(),
+            previous: self.previous.clone(),
+            sightings: self.sightings,
+            counted: self.counted,
+        }
+    }
+}
+
+impl Store {
+    /// A batch.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn batch(
+        &self,
+        run: &RunRef,
+        generation: u32,
+        page: u32,
+    ) -> Result<Option<BatchRecord>, StoreError> {
+        let key = keys::batch(run, generation, page);
+        let item = self.get(Table::Coordination, &key).await?;
+        item.as_ref().map(BatchRecord::read).transpose()
+    }
+
+    /// The batches of a run, or of one generation of it, by generation and page.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn batches(
+        &self,
+        run: &RunRef,
+        generation: Option<u32>,
+    ) -> Result<Vec<BatchRecord>, StoreError> {
+        let partition = keys::batches_partition(run);
+        let prefix = generation.map(keys::generation_prefix);
+        let range = Range {
+            prefix: prefix.as_deref(),
+            ..Range::of(Table::Coordination, &partition)
+        };
+        let mut batches = Vec::new();
+        self.query(range, |item| {
+            batches.push(BatchRecord::read(item)?);
+            Ok(())
+        })
+        .await?;
+        Ok(batches)
+    }
+
+    /// Reports a batch as done.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the lease is somebody else's or the batch was revoked.
+    pub async fn finish_batch(
+        &self,
+        lease: &BatchLease,
+        counted: u64,
+        result: &BatchResult,
+        usage: &Usage,
+    ) -> Result<(), StoreError> {
+        let mut changes = Changes::new()
+            .set("state", text(BatchState::Done.name()))
+            .set("counted", number(counted))
+            .set("created", number(result.changes.created))
+            .set("updated", number(result.changes.updated))
+            .set("reactivated", number(result.changes.reactivated))
+            .set("unknown", number(result.unknown));
+        if !result.candidates.is_empty() {
+            changes = changes.set("candidates", json(&result.candidates)?);
+        }
+        let condition = lease_is(lease.token()).and(batch_allows(BatchEvent::Finish));
+        let changes = usage.added_to(changes);
+        let written = self
+            .update_if(Table::Coordination, &lease.key(), &changes, &condition)
+            .await;
+        match written {
+            Ok(_) => Ok(()),
+            Err(WriteFailure::Error(error)) => Err(error),
+            // An answer that was lost and asked for again looks like a refusal: read it back.
+            Err(WriteFailure::Condition) => {
+                let item = self.get(Table::Coordination, &lease.key()).await?;
+                let batch = item.as_ref().map(BatchRecord::read).transpose()?;
+                let mine = batch.is_some_and(|batch| {
+                    batch.state == BatchState::Done
+                        && batch.lease.is_some_and(|held| {
+                            held.token == lease.token() && held.owner == lease.owner()
+                        })
+                });
+                if mine {
+                    Ok(())
+                } else {
+                    Err(StoreError::LostLease)
+                }
+            }
+        }
+    }
+
+    /// Revokes what is still open of a run, or of one generation of it, so that no worker can write
+    /// for it any more. It can be done again, and goes on where it was interrupted.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the run's lease is somebody else's.
+    pub async fn revoke_open_batches(
+        &self,
+        lease: &RunLease,
+        generation: Option<u32>,
+    ) -> Result<u64, StoreError> {
+        // One action is the check of the lease.
+        const PER_TRANSACTION: usize = TRANSACTION_ACTIONS_MAX - 1;
+        let batches = self.batches(lease.run(), generation).await?;
+        let open: Vec<_> = batches.iter().filter(|b| b.state.is_open()).collect();
+        for chunk in open.chunks(PER_TRANSACTION) {
+            let revoked = self.revoke(lease, chunk).await;
+            match revoked {
+                Ok(()) => {}
+                // A worker finished one of them at this moment: take them one by one.
+                Err(StoreError::Changed { .. }) => self.revoke_one_by_one(lease, chunk).await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(open.len() as u64)
+    }
+
+    async fn revoke_one_by_one(
+        &self,
+        lease: &RunLease,
+        batches: &[&BatchRecord],
+    ) -> Result<(), StoreError> {
+        for batch in batches {
+            match self.revoke(lease, &[batch]).await {
+                // It is done by now, so it is open no more.
+                Ok(()) | Err(StoreError::Changed { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn revoke(&self, lease: &RunLease, batches: &[&BatchRecord]) -> Result<(), StoreError> {
+        let mut transaction = Transaction::new(self).check(
+            Protects::Lease,
+            Table::Coordination,
+            &keys::run(lease.run()),
+            &lease_is(lease.token()),
+        )?;
+        for batch in batches {
+            transaction = transaction.update(
+                Protects::Read("the batch"),
+                Table::Coordination,
+                &keys::batch(lease.run(), batch.generation, batch.page),
+                &Changes::new().set("state", text(BatchState::Revoked.name())),
+                &batch_allows(BatchEvent::Revoke),
+            )?;
+        }
+        transaction.send().await
+    }
+}

@@ -1,0 +1,184 @@
+//! Every condition that a write may carry, and nothing else. Each event of the pure state machines
+//! becomes one condition here, from the same list of states that the pure function uses.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use rollcall_core::batch::BatchEvent;
+use rollcall_core::run::{RunEvent, RunState};
+
+use crate::row::{Item, number, text};
+
+/// A condition expression with its values. Attribute names stand behind `#`, values behind `:c_`.
+#[derive(Debug, Clone)]
+pub(crate) struct Condition {
+    pub(crate) expression: String,
+    pub(crate) names: Vec<&'static str>,
+    pub(crate) values: Item,
+}
+
+impl Condition {
+    fn new<const N: usize>(
+        expression: &str,
+        names: &[&'static str],
+        values: [(&str, AttributeValue); N],
+    ) -> Self {
+        Self {
+            expression: expression.to_owned(),
+            names: names.to_vec(),
+            values: values
+                .map(|(name, value)| (format!(":c_{name}"), value))
+                .into(),
+        }
+    }
+
+    /// Both this and `other`.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.expression = format!("{} AND {}", self.expression, other.expression);
+        for name in other.names {
+            if !self.names.contains(&name) {
+                self.names.push(name);
+            }
+        }
+        self.values.extend(other.values);
+        self
+    }
+
+    /// `state IN (…)`, for the states that allow an event.
+    fn state_in(states: impl Iterator<Item = &'static str>) -> Self {
+        let mut condition = Self::new("", &["state"], []);
+        let mut holes = Vec::new();
+        for (index, state) in states.enumerate() {
+            let hole = format!(":c_state{index}");
+            condition.values.insert(hole.clone(), text(state));
+            holes.push(hole);
+        }
+        condition.expression = format!("#state IN ({})", holes.join(", "));
+        condition
+    }
+}
+
+/// The item is not there yet.
+pub(crate) fn absent() -> Condition {
+    Condition::new("attribute_not_exists(#pk)", &["pk"], [])
+}
+
+/// The run allows the event.
+pub(crate) fn run_allows(event: RunEvent) -> Condition {
+    run_state_in(event.from_states())
+}
+
+/// The batch allows the event.
+pub(crate) fn batch_allows(event: BatchEvent) -> Condition {
+    Condition::state_in(event.from_states().iter().map(|state| state.name()))
+}
+
+/// The lease of this item was granted under this token, and none since.
+pub(crate) fn lease_is(token: u64) -> Condition {
+    Condition::new(
+        "#lease_token = :c_token",
+        &["lease_token"],
+        [("token", number(token))],
+    )
+}
+
+/// The lease may be taken: its last token is still the one that was read, and it has lapsed. A
+/// token of 0 means that there never was a lease.
+pub(crate) fn lease_may_be_taken(last_token: u64, now_ms: u64) -> Condition {
+    if last_token == 0 {
+        return Condition::new("attribute_not_exists(#lease_token)", &["lease_token"], []);
+    }
+    Condition::new(
+        "#lease_token = :c_last AND #lease_until <= :c_now",
+        &["lease_token", "lease_until"],
+        [("last", number(last_token)), ("now", number(now_ms))],
+    )
+}
+
+/// The run is in one of these states.
+pub(crate) fn run_state_in(states: &[RunState]) -> Condition {
+    Condition::state_in(states.iter().map(|state| state.stored_name()))
+}
+
+/// The run is in one of the states in which batches are worked on: while pages still come, and
+/// after the last one.
+pub(crate) fn run_takes_work() -> Condition {
+    run_state_in(&[RunState::Enumerating, RunState::Draining])
+}
+
+/// The enumeration stands where it was read: the same generation, the same last page.
+pub(crate) fn chain_ends_at(generation: u32, page: u32, digest: Option<&str>) -> Condition {
+    let at = Condition::new(
+        "#generation = :c_generation AND #last_page = :c_page",
+        &["generation", "last_page"],
+        [("generation", number(generation)), ("page", number(page))],
+    );
+    at.and(match digest {
+        None => Condition::new("attribute_not_exists(#last_digest)", &["last_digest"], []),
+        Some(digest) => Condition::new(
+            "#last_digest = :c_digest",
+            &["last_digest"],
+            [("digest", text(digest))],
+        ),
+    })
+}
+
+/// The user is at the version that was read; 0 means: not there.
+pub(crate) fn version_is(version: u64) -> Condition {
+    if version == 0 {
+        return absent();
+    }
+    Condition::new(
+        "#version = :c_version",
+        &["version"],
+        [("version", number(version))],
+    )
+}
+
+/// The settings are at the revision that was read, and the tenant was not removed.
+pub(crate) fn revision_is(revision: u64) -> Condition {
+    Condition::new(
+        "#revision = :c_revision AND #removed = :c_removed",
+        &["revision", "removed"],
+        [
+            ("revision", number(revision)),
+            ("removed", AttributeValue::Bool(false)),
+        ],
+    )
+}
+
+/// The settings are at the revision that was read; 0 means that there are none.
+pub(crate) fn revision_was(revision: u64) -> Condition {
+    if revision == 0 {
+        return absent();
+    }
+    Condition::new(
+        "#revision = :c_revision",
+        &["revision"],
+        [("revision", number(revision))],
+    )
+}
+
+/// No run of the tenant is active, and the next one has this number.
+pub(crate) fn next_run_is(run: u64) -> Condition {
+    if run == 1 {
+        return absent();
+    }
+    Condition::new(
+        "attribute_not_exists(#active_run) AND #next_run = :c_run",
+        &["active_run", "next_run"],
+        [("run", number(run))],
+    )
+}
+
+/// This run is the tenant's active one.
+pub(crate) fn active_run_is(run: u64) -> Condition {
+    Condition::new(
+        "#active_run = :c_run",
+        &["active_run"],
+        [("run", number(run))],
+    )
+}
+
+/// This run is the tenant's held one.
+pub(crate) fn held_run_is(run: u64) -> Condition {
+    Condition::new("#held_run = :c_run", &["held_run"], [("run", number(run))])
+}

@@ -1,0 +1,196 @@
+//! The ends of a run: completed, held, failed.
+
+use rollcall_core::counts::{ChangeCounts, DeactivatedBy, Kept};
+use rollcall_core::guard::Trip;
+use rollcall_core::ids::RunRef;
+use rollcall_core::run::{FailReason, RunEvent, RunState};
+use serde::{Deserialize, Serialize};
+
+use crate::conditions::{active_run_is, lease_is, run_allows, run_state_in};
+use crate::error::StoreError;
+use crate::leases::RunLease;
+use crate::meter::Capacity;
+use crate::row::{json, number, text};
+use crate::runs::Usage;
+use crate::write::{Changes, Protects, Transaction};
+use crate::{Store, Table, keys};
+
+/// The longest description of a failure that is stored, in characters.
+const DETAIL_CHARS_MAX: usize = 300;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunTotals {
+    /// How many batches it had, in its last generation.
+    pub batches: u64,
+    /// How many different users it saw.
+    pub users_seen: u64,
+    /// Created, updated, reactivated.
+    pub changes: ChangeCounts,
+    /// Switched off.
+    pub deactivated: DeactivatedBy,
+    /// Kept on although something spoke against it.
+    pub kept: Kept,
+    /// What the batches' workers used.
+    pub workers: Capacity,
+}
+
+impl RunTotals {
+    /// The users seen on whom nothing was changed.
+    #[must_use]
+    pub fn unchanged(&self) -> u64 {
+        self.users_seen.saturating_sub(self.changes.total())
+    }
+}
+
+/// What holds a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// The guard, what it allows, what it found.
+    #[serde(flatten)]
+    pub trip: Trip,
+    /// The plan's hash: what an approval has to name.
+    pub plan: String,
+    /// How many users it would switch off.
+    pub deactivations: u64,
+}
+
+impl Store {
+    /// Completes a run: its state, its totals, and the head for the next run.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the run is somebody else's.
+    pub async fn complete_run(
+        &self,
+        lease: &RunLease,
+        totals: &RunTotals,
+        usage: &Usage,
+    ) -> Result<(), StoreError> {
+        let run = lease.run();
+        let head = Changes::new()
+            .remove("active_run")
+            .set("last_full_run", number(run.run))
+            .set("last_full_seen", number(totals.users_seen));
+        let changes = Changes::new().set("totals", json(totals)?);
+        self.end_run(lease, RunEvent::Complete, usage.added_to(changes), &head)
+            .await
+    }
+
+    /// Holds a run: its updates stand, its plan waits for a person. The next run may start.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the run is somebody else's.
+    pub async fn hold_run(
+        &self,
+        lease: &RunLease,
+        held: &Held,
+        totals: &RunTotals,
+        usage: &Usage,
+    ) -> Result<(), StoreError> {
+        let head = Changes::new()
+            .remove("active_run")
+            .set("held_run", number(lease.run().run));
+        let changes = Changes::new()
+            .set("totals", json(totals)?)
+            .set("held", json(held)?);
+        self.end_run(lease, RunEvent::Hold, usage.added_to(changes), &head)
+            .await
+    }
+
+    async fn end_run(
+        &self,
+        lease: &RunLease,
+        event: RunEvent,
+        changes: Changes,
+        head: &Changes,
+    ) -> Result<(), StoreError> {
+        let run = lease.run();
+        let changes = changes
+            .set("state", text(event.to_state().stored_name()))
+            .set("ended_at", number(self.ambient.now_ms()));
+        Transaction::new(self)
+            .update(
+                Protects::Lease,
+                Table::Coordination,
+                &keys::run(run),
+                &changes,
+                &lease_is(lease.token()).and(run_allows(event)),
+            )?
+            .update(
+                Protects::Read("the tenant's active run"),
+                Table::Coordination,
+                &keys::head(&run.tenant),
+                head,
+                &active_run_is(run.run),
+            )?
+            .send()
+            .await
+    }
+
+    /// Gives a run up. First it is FAILED, so that no batch is leased any more; then what is open is
+    /// revoked; then the tenant is free for the next run. Interrupted, [`Store::close_failed_run`]
+    /// finishes it.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the run is somebody else's, has ended, or has begun to
+    /// deactivate.
+    pub async fn fail_run(
+        &self,
+        lease: &RunLease,
+        reason: FailReason,
+        detail: &str,
+        usage: &Usage,
+    ) -> Result<(), StoreError> {
+        let detail: String = detail.chars().take(DETAIL_CHARS_MAX).collect();
+        let changes = Changes::new()
+            .set("state", text(RunEvent::Fail.to_state().stored_name()))
+            .set("reason", text(reason.name()))
+            .set("detail", text(detail))
+            .set("ended_at", number(self.ambient.now_ms()));
+        Transaction::new(self)
+            .update(
+                Protects::Lease,
+                Table::Coordination,
+                &keys::run(lease.run()),
+                &usage.added_to(changes),
+                &lease_is(lease.token()).and(run_allows(RunEvent::Fail)),
+            )?
+            .send()
+            .await?;
+        self.close_failed_run(lease).await
+    }
+
+    /// Finishes giving up a run that is FAILED already: revokes what is open, then frees the tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the run is somebody else's.
+    pub async fn close_failed_run(&self, lease: &RunLease) -> Result<(), StoreError> {
+        self.revoke_open_batches(lease, None).await?;
+        let cleared = self.clear_active_run(lease).await;
+        match cleared {
+            // A copy has cleared it.
+            Err(StoreError::Changed { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn clear_active_run(&self, lease: &RunLease) -> Result<(), StoreError> {
+        let run: &RunRef = lease.run();
+        Transaction::new(self)
+            .check(
+                Protects::Lease,
+                Table::Coordination,
+                &keys::run(run),
+                &lease_is(lease.token()).and(run_state_in(&[RunState::Failed])),
+            )?
+            .update(
+                Protects::Read("the tenant's active run"),
+                Table::Coordination,
+                &keys::head(&run.tenant),
+                &Changes::new().remove("active_run"),
+                &active_run_is(run.run),
+            )?
+            .send()
+            .await
+    }
+}

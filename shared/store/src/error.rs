@@ -1,0 +1,86 @@
+//! What can go wrong, by what the caller does next.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+/// An error of the store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The lease is somebody else's by now, or its run or batch has ended. Stop: write nothing.
+    #[error("the lease is lost")]
+    LostLease,
+    /// A condition other than the lease failed: what was read is no longer so. Read again.
+    #[error("{what} changed in the meantime")]
+    Changed {
+        /// What.
+        what: &'static str,
+    },
+    /// DynamoDB could not be reached, or is throttled, beyond the retries. Come back later; the
+    /// write may or may not have been applied.
+    #[error("DynamoDB is not available: {0}")]
+    Unavailable(String),
+    /// DynamoDB refused: a missing table, a missing permission. Nothing will change by itself.
+    #[error("DynamoDB refused: {0}")]
+    Refused(String),
+    /// An item is not as this program writes it. Never read as "nothing".
+    #[error("item {item} is unreadable: {detail}")]
+    Corrupt {
+        /// Its key.
+        item: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// What was asked for cannot be done, and the message says why.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// A failed conditional write, as DynamoDB tells it.
+pub(crate) enum WriteFailure {
+    /// The condition did not hold.
+    Condition,
+    /// Anything else.
+    Error(StoreError),
+}
+
+const TRANSIENT_CODES: [&str; 6] = [
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "InternalServerError",
+    "TransactionInProgressException",
+    "TransactionConflictException",
+];
+
+/// Sorts an SDK error. The message of DynamoDB's own errors carries keys and expressions, no
+/// values, so it may be logged.
+pub(crate) fn from_sdk<E, R>(error: &SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match error {
+        SdkError::ServiceError(service) => {
+            let code = service.err().code().unwrap_or("unknown");
+            let message = service.err().message().unwrap_or_default();
+            let text = format!("{code}: {message}");
+            if TRANSIENT_CODES.contains(&code) {
+                StoreError::Unavailable(text)
+            } else {
+                StoreError::Refused(text)
+            }
+        }
+        SdkError::ConstructionFailure(_) => StoreError::Refused(error.to_string()),
+        _ => StoreError::Unavailable(error_chain(error)),
+    }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,372 @@
+//! Leases of runs and batches: taking, keeping, giving back.
+//!
+//! A lease value is proof that it was granted; whether it still runs is asked by the condition of
+//! each write that it is used for.
+
+use rollcall_core::batch::{BatchEvent, BatchState};
+use rollcall_core::ids::RunRef;
+use rollcall_core::lease::LeaseTerm;
+use rollcall_core::run::RunState;
+
+use crate::batches::BatchRecord;
+use crate::conditions::{
+    Condition, batch_allows, lease_is, lease_may_be_taken, run_state_in, run_takes_work,
+};
+use crate::error::{StoreError, WriteFailure};
+use crate::row::{Key, number, text};
+use crate::runs::RunRecord;
+use crate::write::{Changes, Protects, Transaction};
+use crate::{Store, Table, keys};
+
+/// The right to write for a run.
+#[derive(Debug, Clone)]
+pub struct RunLease {
+    run: RunRef,
+    token: u64,
+    lease_ms: u64,
+    ttl_s: u64,
+}
+
+impl RunLease {
+    pub(crate) fn new(run: RunRef, token: u64, lease_ms: u64, ttl_s: u64) -> Self {
+        Self {
+            run,
+            token,
+            lease_ms,
+            ttl_s,
+        }
+    }
+
+    /// Whose.
+    #[must_use]
+    pub fn run(&self) -> &RunRef {
+        &self.run
+    }
+
+    /// The fencing number.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// How long it runs without being renewed, in milliseconds.
+    #[must_use]
+    pub fn lease_ms(&self) -> u64 {
+        self.lease_ms
+    }
+
+    /// When DynamoDB may drop what is written under it, in seconds since 1970.
+    pub(crate) fn ttl_s(&self) -> u64 {
+        self.ttl_s
+    }
+}
+
+/// The right to write for a batch.
+#[derive(Debug, Clone)]
+pub struct BatchLease {
+    run: RunRef,
+    generation: u32,
+    page: u32,
+    owner: String,
+    token: u64,
+    lease_ms: u64,
+    ttl_s: u64,
+}
+
+impl BatchLease {
+    /// Whose.
+    #[must_use]
+    pub fn run(&self) -> &RunRef {
+        &self.run
+    }
+
+    /// The fencing number.
+    #[must_use]
+    pub fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// How long it runs without being renewed, in milliseconds.
+    #[must_use]
+    pub fn lease_ms(&self) -> u64 {
+        self.lease_ms
+    }
+
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        keys::batch(&self.run, self.generation, self.page)
+    }
+
+    pub(crate) fn ttl_s(&self) -> u64 {
+        self.ttl_s
+    }
+}
+
+/// What a lease of a run is wanted for: the states in which it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunStep {
+    /// To enumerate.
+    Enumerate,
+    /// To prove, plan, apply and complete.
+    Finalize,
+    /// To end a run whose deadline passed, or to finish ending it.
+    GiveUp,
+}
+
+impl RunStep {
+    const fn states(self) -> &'static [RunState] {
+        match self {
+            Self::Enumerate => &[RunState::Enumerating],
+            Self::Finalize => &[RunState::Draining, RunState::Finalizing, RunState::Applying],
+            Self::GiveUp => &[
+                RunState::Enumerating,
+                RunState::Draining,
+                RunState::Finalizing,
+                RunState::Failed,
+            ],
+        }
+    }
+}
+
+/// In these states a lease may be kept: a run that ended well is never written to again.
+const KEPT_STATES: [RunState; 5] = [
+    RunState::Enumerating,
+    RunState::Draining,
+    RunState::Finalizing,
+    RunState::Applying,
+    RunState::Failed,
+];
+
+/// What asking for a run's lease gave.
+#[derive(Debug)]
+pub enum AcquiredRun {
+    /// The lease, with the run as it is under it.
+    Granted(RunLease, Box<RunRecord>),
+    /// Somebody else has it.
+    Busy {
+        /// Until when, unless it is renewed; in milliseconds since 1970.
+        until_ms: u64,
+    },
+    /// The run is in no state for this step.
+    NotNow(RunState),
+    /// There is no such run.
+    Unknown,
+}
+
+/// What asking for a batch's lease gave.
+#[derive(Debug)]
+pub enum AcquiredBatch {
+    /// The lease, with the batch as it is under it.
+    Granted(BatchLease, Box<BatchRecord>),
+    /// Somebody else has it.
+    Busy {
+        /// Until when, unless it is renewed; in milliseconds since 1970.
+        until_ms: u64,
+    },
+    /// There is nothing to do: the batch is done or revoked, or its run has ended.
+    Over,
+    /// There is no such batch.
+    Unknown,
+}
+
+impl Store {
+    /// Asks for a run's lease, for an invocation with a name of its own.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn acquire_run(
+        &self,
+        run: &RunRef,
+        step: RunStep,
+        owner: &str,
+    ) -> Result<AcquiredRun, StoreError> {
+        let Some(record) = self.run(run).await? else {
+            return Ok(AcquiredRun::Unknown);
+        };
+        if !step.states().contains(&record.state) {
+            return Ok(AcquiredRun::NotNow(record.state));
+        }
+        let now_ms = self.ambient.now_ms();
+        let last_token = record.lease.as_ref().map_or(0, |lease| lease.token);
+        let Some(term) = LeaseTerm::grant(record.lease.as_ref(), owner, now_ms, record.lease_ms)
+        else {
+            let until_ms = record.lease.map_or(now_ms, |lease| lease.until_ms);
+            return Ok(AcquiredRun::Busy { until_ms });
+        };
+        let condition = lease_may_be_taken(last_token, now_ms).and(run_state_in(step.states()));
+        let key = keys::run(run);
+        let written = self
+            .update_if(Table::Coordination, &key, &lease_changes(&term), &condition)
+            .await;
+        let record = match written {
+            Ok(item) => RunRecord::read(&item)?,
+            Err(WriteFailure::Error(error)) => return Err(error),
+            // An answer that was lost and asked for again looks like a refusal: read the owner back.
+            Err(WriteFailure::Condition) => match self.run(run).await? {
+                Some(now) if now.lease.as_ref().is_some_and(|l| is_same_grant(l, &term)) => now,
+                Some(now) => {
+                    let until_ms = now.lease.map_or(now_ms, |lease| lease.until_ms);
+                    return Ok(AcquiredRun::Busy { until_ms });
+                }
+                None => return Ok(AcquiredRun::Unknown),
+            },
+        };
+        let lease = RunLease::new(run.clone(), term.token, record.lease_ms, record.ttl_s);
+        Ok(AcquiredRun::Granted(lease, Box::new(record)))
+    }
+
+    /// Keeps a run's lease for another term.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when it is somebody else's, or the run has ended.
+    pub async fn keep_run(&self, lease: &RunLease) -> Result<(), StoreError> {
+        let until_ms = self.ambient.now_ms() + lease.lease_ms;
+        let condition = lease_is(lease.token).and(run_state_in(&KEPT_STATES));
+        self.set_lease_end(&keys::run(&lease.run), until_ms, &condition)
+            .await
+    }
+
+    /// Gives a run's lease back, so that the next step need not wait for it to lapse.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] as above.
+    pub async fn release_run(&self, lease: &RunLease) -> Result<(), StoreError> {
+        let condition = lease_is(lease.token).and(run_state_in(&KEPT_STATES));
+        self.set_lease_end(&keys::run(&lease.run), self.ambient.now_ms(), &condition)
+            .await
+    }
+
+    /// Asks for a batch's lease. It is given only while the run takes work.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn acquire_batch(
+        &self,
+        run: &RunRef,
+        generation: u32,
+        page: u32,
+        owner: &str,
+    ) -> Result<AcquiredBatch, StoreError> {
+        let Some(batch) = self.batch(run, generation, page).await? else {
+            return Ok(AcquiredBatch::Unknown);
+        };
+        if !batch.state.is_open() {
+            return Ok(AcquiredBatch::Over);
+        }
+        let now_ms = self.ambient.now_ms();
+        let last_token = batch.lease.as_ref().map_or(0, |lease| lease.token);
+        let Some(term) = LeaseTerm::grant(batch.lease.as_ref(), owner, now_ms, batch.lease_ms)
+        else {
+            let until_ms = batch.lease.map_or(now_ms, |lease| lease.until_ms);
+            return Ok(AcquiredBatch::Busy { until_ms });
+        };
+        let condition = lease_may_be_taken(last_token, now_ms).and(batch_allows(BatchEvent::Lease));
+        let key = keys::batch(run, generation, page);
+        let changes = lease_changes(&term).set("state", text(BatchState::Leased.name()));
+        let written = Transaction::new(self)
+            .check(
+                Protects::Read("the run"),
+                Table::Coordination,
+                &keys::run(run),
+                &run_takes_work(),
+            )?
+            .update(
+                Protects::Read("the batch"),
+                Table::Coordination,
+                &key,
+                &changes,
+                &condition,
+            )?
+            .send()
+            .await;
+        match written {
+            Ok(()) => {}
+            Err(StoreError::Changed { .. }) => {
+                return self.after_refusal(run, generation, page, now_ms).await;
+            }
+            Err(error) => return Err(error),
+        }
+        let lease = BatchLease {
+            run: run.clone(),
+            generation,
+            page,
+            owner: owner.to_owned(),
+            token: term.token,
+            lease_ms: batch.lease_ms,
+            ttl_s: batch.ttl_s,
+        };
+        Ok(AcquiredBatch::Granted(lease, Box::new(batch)))
+    }
+
+    /// A transaction with its token cannot be refused because of itself, so this is a real refusal.
+    async fn after_refusal(
+        &self,
+        run: &RunRef,
+        generation: u32,
+        page: u32,
+        now_ms: u64,
+    ) -> Result<AcquiredBatch, StoreError> {
+        let Some(now) = self.batch(run, generation, page).await? else {
+            return Ok(AcquiredBatch::Unknown);
+        };
+        match now.lease {
+            Some(lease) if now.state.is_open() && !lease.has_lapsed(now_ms) => {
+                Ok(AcquiredBatch::Busy {
+                    until_ms: lease.until_ms,
+                })
+            }
+            _ => Ok(AcquiredBatch::Over),
+        }
+    }
+
+    /// Keeps a batch's lease for another term.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when it is somebody else's, or the batch was revoked.
+    pub async fn keep_batch(&self, lease: &BatchLease) -> Result<(), StoreError> {
+        let until_ms = self.ambient.now_ms() + lease.lease_ms;
+        let condition = lease_is(lease.token).and(batch_allows(BatchEvent::Keep));
+        self.set_lease_end(&lease.key(), until_ms, &condition).await
+    }
+
+    /// Gives a batch's lease back, unfinished.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] as above.
+    pub async fn release_batch(&self, lease: &BatchLease) -> Result<(), StoreError> {
+        let condition = lease_is(lease.token).and(batch_allows(BatchEvent::Keep));
+        self.set_lease_end(&lease.key(), self.ambient.now_ms(), &condition)
+            .await
+    }
+
+    async fn set_lease_end(
+        &self,
+        key: &Key,
+        until_ms: u64,
+        condition: &Condition,
+    ) -> Result<(), StoreError> {
+        let changes = Changes::new().set("lease_until", number(until_ms));
+        match self
+            .update_if(Table::Coordination, key, &changes, condition)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(WriteFailure::Condition) => Err(StoreError::LostLease),
+            Err(WriteFailure::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn is_same_grant(stored: &LeaseTerm, granted: &LeaseTerm) -> bool {
+    stored.owner == granted.owner && stored.token == granted.token
+}
+
+fn lease_changes(term: &LeaseTerm) -> Changes {
+    Changes::new()
+        .set("lease_owner", text(&term.owner))
+        .set("lease_token", number(term.token))
+        .set("lease_until", number(term.until_ms))
+}

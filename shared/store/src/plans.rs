@@ -1,0 +1,205 @@
+//! Plans: stored once, in chunks under a manifest that names their hash.
+
+use rollcall_core::guard::PlanNumbers;
+use rollcall_core::ids::RunRef;
+use rollcall_core::plan::Plan;
+use rollcall_core::run::{RunEvent, RunState};
+
+use crate::conditions::{absent, lease_is, revision_is, run_allows, run_state_in};
+use crate::endings::RunTotals;
+use crate::enumeration::CHUNK_BYTES_MAX;
+use crate::error::StoreError;
+use crate::leases::RunLease;
+use crate::row::{Row, bytes, json, number, text};
+use crate::tenants::Head;
+use crate::write::{Changes, Protects, Transaction};
+use crate::{Store, Table, keys};
+
+/// A plan with what was counted when it was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredPlan {
+    /// Whom.
+    pub plan: Plan,
+    /// For the guards.
+    pub numbers: PlanNumbers,
+    /// What the run did so far.
+    pub totals: RunTotals,
+}
+
+impl Store {
+    /// Stores a run's plan. From here on the run works by what was stored. A plan of an earlier run
+    /// that still waits for a person is void by it.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the run is somebody else's; [`StoreError::Changed`] with
+    /// `"the tenant's settings"` when they are not at `revision` any more.
+    pub async fn store_plan(
+        &self,
+        lease: &RunLease,
+        plan: &StoredPlan,
+        revision: u64,
+        head: &Head,
+    ) -> Result<(), StoreError> {
+        let run = lease.run();
+        let hash = plan.plan.hash();
+        let encoded = plan
+            .plan
+            .encode()
+            .map_err(|e| StoreError::Invalid(e.to_string()))?;
+        let finalizing = lease_is(lease.token()).and(run_state_in(&[RunState::Finalizing]));
+        let chunks: Vec<_> = encoded.chunks(CHUNK_BYTES_MAX).collect();
+        for (index, chunk) in (0u32..).zip(&chunks) {
+            let changes = Changes::new()
+                .set("payload", bytes(*chunk))
+                .set("ttl", number(lease.ttl_s()));
+            Transaction::new(self)
+                .check(
+                    Protects::Lease,
+                    Table::Coordination,
+                    &keys::run(run),
+                    &finalizing,
+                )?
+                // Addressed by the plan's hash, so writing it again writes the same.
+                .set(
+                    Table::Coordination,
+                    &keys::plan_chunk(run, hash.as_str(), index),
+                    &changes,
+                )?
+                .send()
+                .await?;
+        }
+        let manifest = keys::plan_manifest(run).with([
+            ("hash", text(hash.as_str())),
+            ("chunks", number(chunks.len())),
+            ("deactivations", number(plan.plan.entries().len())),
+            ("users_seen", number(plan.numbers.users_seen)),
+            ("active", number(plan.numbers.active)),
+            ("totals", json(&plan.totals)?),
+            ("ttl", number(lease.ttl_s())),
+        ]);
+        let mut transaction = Transaction::new(self)
+            .check(
+                Protects::Lease,
+                Table::Coordination,
+                &keys::run(run),
+                &finalizing,
+            )?
+            .check(
+                Protects::Read("the tenant's settings"),
+                Table::Coordination,
+                &keys::tenant(&run.tenant),
+                &revision_is(revision),
+            )?
+            .put(
+                Protects::Read("the plan"),
+                Table::Coordination,
+                manifest,
+                &absent(),
+            )?;
+        if let Some(held) = head.held_run {
+            transaction = self.supersede(transaction, run, held)?;
+        }
+        transaction.send().await
+    }
+
+    fn supersede<'s>(
+        &self,
+        transaction: Transaction<'s>,
+        run: &RunRef,
+        held: u64,
+    ) -> Result<Transaction<'s>, StoreError> {
+        let held_run = RunRef {
+            tenant: run.tenant.clone(),
+            run: held,
+        };
+        let superseded =
+            Changes::new().set("state", text(RunEvent::Supersede.to_state().stored_name()));
+        transaction
+            .update(
+                Protects::Read("the held run"),
+                Table::Coordination,
+                &keys::run(&held_run),
+                &superseded,
+                &run_allows(RunEvent::Supersede),
+            )?
+            .update(
+                Protects::Read("the tenant's held run"),
+                Table::Coordination,
+                &keys::head(&run.tenant),
+                &Changes::new().remove("held_run"),
+                &crate::conditions::held_run_is(held),
+            )
+    }
+
+    /// The plan that a run stored, whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when a chunk is missing or the entries do not have the hash.
+    pub async fn plan(&self, run: &RunRef, head: &Head) -> Result<Option<StoredPlan>, StoreError> {
+        let key = keys::plan_manifest(run);
+        let Some(item) = self.get(Table::Coordination, &key).await? else {
+            return Ok(None);
+        };
+        let row = Row(&item);
+        let hash = row.text("hash")?;
+        let chunks: u32 = row.number("chunks")?;
+        let corrupt = |detail: String| StoreError::Corrupt {
+            item: format!("the plan of run {run}"),
+            detail,
+        };
+        let mut encoded = Vec::new();
+        for index in 0..chunks {
+            let chunk = self
+                .get(Table::Coordination, &keys::plan_chunk(run, hash, index))
+                .await?
+                .ok_or_else(|| corrupt(format!("part {index} is missing")))?;
+            encoded.extend_from_slice(Row(&chunk).bytes("payload")?);
+        }
+        let plan = Plan::decode(run.clone(), &encoded, hash).map_err(|e| corrupt(e.to_string()))?;
+        Ok(Some(StoredPlan {
+            numbers: PlanNumbers {
+                users_seen: row.number("users_seen")?,
+                users_seen_before: head.last_full_seen,
+                active: row.number("active")?,
+                deactivations: plan.entries().len() as u64,
+            },
+            totals: row.json("totals")?,
+            plan,
+        }))
+    }
+
+    /// Begins to carry out the stored plan. After this the run only rolls forward.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the run is somebody else's or not finalizing.
+    pub async fn begin_applying(&self, lease: &RunLease) -> Result<(), StoreError> {
+        self.step_run(lease, RunEvent::BeginApplying).await
+    }
+
+    /// Begins to finalize.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the run is somebody else's or not draining.
+    pub async fn begin_finalizing(&self, lease: &RunLease) -> Result<(), StoreError> {
+        self.step_run(lease, RunEvent::BeginFinalizing).await
+    }
+
+    async fn step_run(&self, lease: &RunLease, event: RunEvent) -> Result<(), StoreError> {
+        let changes = Changes::new()
+            .set("state", text(event.to_state().stored_name()))
+            .set(
+                "lease_until",
+                number(self.ambient.now_ms() + lease.lease_ms()),
+            );
+        Transaction::new(self)
+            .update(
+                Protects::Lease,
+                Table::Coordination,
+                &keys::run(lease.run()),
+                &changes,
+                &lease_is(lease.token()).and(run_allows(event)),
+            )?
+            .send()
+            .await
+    }
+}

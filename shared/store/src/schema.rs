@@ -1,0 +1,73 @@
+//! The two tables, as the local stack and the tests make them. A deployed stack gets the same from
+//! its template; a test compares the two.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
+};
+
+use crate::error::{StoreError, from_sdk};
+use crate::{Store, Table};
+
+/// The index by login name, on the directory.
+pub const LOGIN_INDEX: &str = "login";
+
+fn key_element(name: &str, kind: KeyType) -> Result<KeySchemaElement, StoreError> {
+    KeySchemaElement::builder()
+        .attribute_name(name)
+        .key_type(kind)
+        .build()
+        .map_err(|e| StoreError::Invalid(e.to_string()))
+}
+
+fn string_attribute(name: &str) -> Result<AttributeDefinition, StoreError> {
+    AttributeDefinition::builder()
+        .attribute_name(name)
+        .attribute_type(ScalarAttributeType::S)
+        .build()
+        .map_err(|e| StoreError::Invalid(e.to_string()))
+}
+
+impl Store {
+    /// Makes the tables that are not there yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers; a table that is there already is no error.
+    pub async fn create_tables(&self) -> Result<(), StoreError> {
+        for table in [Table::Directory, Table::Coordination] {
+            let mut request = self
+                .client
+                .create_table()
+                .table_name(self.table(table))
+                .billing_mode(BillingMode::PayPerRequest)
+                .attribute_definitions(string_attribute("pk")?)
+                .attribute_definitions(string_attribute("sk")?)
+                .key_schema(key_element("pk", KeyType::Hash)?)
+                .key_schema(key_element("sk", KeyType::Range)?);
+            if table == Table::Directory {
+                let index = GlobalSecondaryIndex::builder()
+                    .index_name(LOGIN_INDEX)
+                    .key_schema(key_element("login", KeyType::Hash)?)
+                    .projection(
+                        Projection::builder()
+                            .projection_type(ProjectionType::KeysOnly)
+                            .build(),
+                    )
+                    .build()
+                    .map_err(|e| StoreError::Invalid(e.to_string()))?;
+                request = request
+                    .attribute_definitions(string_attribute("login")?)
+                    .global_secondary_indexes(index);
+            }
+            if let Err(error) = request.send().await {
+                let exists = error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_resource_in_use_exception());
+                if !exists {
+                    return Err(from_sdk(&error));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,303 @@
+//! Tenants: their settings, each change a revision, and the head that says which run is active.
+
+use rollcall_core::ids::{RunRef, TenantId};
+use rollcall_core::run::{RunMode, RunState};
+use rollcall_core::settings::TenantSettings;
+
+use crate::conditions::{absent, next_run_is, revision_is, revision_was};
+use crate::error::StoreError;
+use crate::leases::RunLease;
+use crate::read::Range;
+use crate::row::{Item, Row, json, number, text};
+use crate::write::{Changes, Protects, Transaction};
+use crate::{RETENTION_DAYS, Store, Table, keys};
+
+/// The token that a run is started under.
+const FIRST_TOKEN: u64 = 1;
+
+/// A tenant as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TenantRecord {
+    /// What the tenant file said.
+    pub settings: TenantSettings,
+    /// Rises by one with each change.
+    pub revision: u64,
+    /// Whether it is synced no more.
+    pub removed: bool,
+}
+
+impl TenantRecord {
+    fn read(item: &Item) -> Result<Self, StoreError> {
+        let row = Row(item);
+        Ok(Self {
+            settings: row.json("settings")?,
+            revision: row.number("revision")?,
+            removed: row.flag("removed")?,
+        })
+    }
+}
+
+/// What putting a tenant did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutTenant {
+    /// It is new, or was removed before.
+    Added,
+    /// Its settings changed.
+    Changed,
+    /// It was the same already.
+    Same,
+}
+
+/// A tenant's head: what its runs hand on to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The number that the next run gets.
+    pub next_run: u64,
+    /// The run that is active.
+    pub active_run: Option<u64>,
+    /// The run whose plan waits for a person.
+    pub held_run: Option<u64>,
+    /// The last full run that was proven and completed.
+    pub last_full_run: Option<u64>,
+    /// How many users it saw.
+    pub last_full_seen: Option<u64>,
+}
+
+impl Head {
+    const NEW: Self = Self {
+        next_run: 1,
+        active_run: None,
+        held_run: None,
+        last_full_run: None,
+        last_full_seen: None,
+    };
+
+    fn read(item: &Item) -> Result<Self, StoreError> {
+        let row = Row(item);
+        Ok(Self {
+            next_run: row.number("next_run")?,
+            active_run: row.number_if_any("active_run")?,
+            held_run: row.number_if_any("held_run")?,
+            last_full_run: row.number_if_any("last_full_run")?,
+            last_full_seen: row.number_if_any("last_full_seen")?,
+        })
+    }
+}
+
+/// What starting a run gave.
+#[derive(Debug)]
+pub enum StartedRun {
+    /// A new run, with its lease.
+    Started(RunLease),
+    /// Another run is active.
+    AlreadyActive(RunRef),
+}
+
+impl Store {
+    /// Adds a tenant, or changes its settings.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when the directory id differs from the stored one: another directory
+    /// under the same name would turn everybody absent. [`StoreError::Changed`] when somebody else
+    /// changed the tenant at the same moment.
+    pub async fn put_tenant(&self, settings: &TenantSettings) -> Result<PutTenant, StoreError> {
+        let before = self.tenant(&settings.id).await?;
+        if let Some(before) = &before {
+            if before.settings.directory_id != settings.directory_id {
+                return Err(StoreError::Invalid(format!(
+                    "tenant {}: directory_id is {} and cannot become {}; put the other directory \
+                     under another id",
+                    settings.id, before.settings.directory_id, settings.directory_id
+                )));
+            }
+            if before.settings == *settings && !before.removed {
+                return Ok(PutTenant::Same);
+            }
+        }
+        let revision = before.as_ref().map_or(0, |before| before.revision);
+        self.write_tenant(settings, revision, false).await?;
+        Ok(match before {
+            Some(before) if !before.removed => PutTenant::Changed,
+            _ => PutTenant::Added,
+        })
+    }
+
+    /// Stops syncing a tenant. No user is touched. `false` if there is no such tenant.
+    ///
+    /// # Errors
+    /// As [`Store::put_tenant`].
+    pub async fn remove_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        match self.tenant(tenant).await? {
+            Some(record) if !record.removed => {
+                self.write_tenant(&record.settings, record.revision, true)
+                    .await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn write_tenant(
+        &self,
+        settings: &TenantSettings,
+        revision_before: u64,
+        removed: bool,
+    ) -> Result<(), StoreError> {
+        let item = keys::tenant(&settings.id).with([
+            ("settings", json(settings)?),
+            ("revision", number(revision_before + 1)),
+            (
+                "removed",
+                aws_sdk_dynamodb::types::AttributeValue::Bool(removed),
+            ),
+            ("changed_at", number(self.ambient.now_ms())),
+        ]);
+        Transaction::new(self)
+            .put(
+                Protects::Read("the tenant's settings"),
+                Table::Coordination,
+                item,
+                &revision_was(revision_before),
+            )?
+            .send()
+            .await
+    }
+
+    /// A tenant's settings, removed or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantRecord>, StoreError> {
+        let item = self.get(Table::Coordination, &keys::tenant(tenant)).await?;
+        item.as_ref().map(TenantRecord::read).transpose()
+    }
+
+    /// All tenants, removed ones too, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError> {
+        let mut tenants = Vec::new();
+        self.query(
+            Range::of(Table::Coordination, keys::TENANTS_PARTITION),
+            |item| {
+                tenants.push(TenantRecord::read(item)?);
+                Ok(())
+            },
+        )
+        .await?;
+        Ok(tenants)
+    }
+
+    /// A tenant's head; that of a tenant that never ran is new.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn head(&self, tenant: &TenantId) -> Result<Head, StoreError> {
+        let item = self.get(Table::Coordination, &keys::head(tenant)).await?;
+        item.as_ref().map_or(Ok(Head::NEW), Head::read)
+    }
+
+    /// Starts a run on a snapshot of the tenant's settings, and leases it to `owner` at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] when the settings or the head changed at the same moment.
+    pub async fn start_run(
+        &self,
+        tenant: &TenantRecord,
+        mode: RunMode,
+        owner: &str,
+    ) -> Result<StartedRun, StoreError> {
+        let id = &tenant.settings.id;
+        let head = self.head(id).await?;
+        if let Some(active) = head.active_run {
+            return Ok(StartedRun::AlreadyActive(RunRef {
+                tenant: id.clone(),
+                run: active,
+            }));
+        }
+        let run = RunRef {
+            tenant: id.clone(),
+            run: head.next_run,
+        };
+        let now_ms = self.ambient.now_ms();
+        let limits = &tenant.settings.limits;
+        let deadline_ms = now_ms + limits.run_deadline_minutes * 60_000;
+        let ttl_s = deadline_ms / 1_000 + RETENTION_DAYS * 86_400;
+        let lease = RunLease::new(run.clone(), FIRST_TOKEN, limits.lease_ms(), ttl_s);
+        let run_item = keys::run(&run).with([
+            ("tenant", text(id.as_str())),
+            ("run", number(run.run)),
+            ("mode", text(mode_name(mode))),
+            ("state", text(RunState::Enumerating.stored_name())),
+            ("generation", number(1)),
+            ("last_page", number(0)),
+            ("sightings", number(0)),
+            ("unknown", number(0)),
+            ("lease_owner", text(owner)),
+            ("lease_token", number(FIRST_TOKEN)),
+            ("lease_until", number(now_ms + limits.lease_ms())),
+            ("lease_ms", number(limits.lease_ms())),
+            ("settings_revision", number(tenant.revision)),
+            ("started_at", number(now_ms)),
+            ("deadline_at", number(deadline_ms)),
+            ("ttl", number(ttl_s)),
+        ]);
+        let snapshot = keys::snapshot(&run).with([
+            ("settings", json(&tenant.settings)?),
+            ("revision", number(tenant.revision)),
+            ("ttl", number(ttl_s)),
+        ]);
+        Transaction::new(self)
+            .check(
+                Protects::Read("the tenant's settings"),
+                Table::Coordination,
+                &keys::tenant(id),
+                &revision_is(tenant.revision),
+            )?
+            .update(
+                Protects::Read("the tenant's active run"),
+                Table::Coordination,
+                &keys::head(id),
+                &Changes::new()
+                    .set("next_run", number(run.run + 1))
+                    .set("active_run", number(run.run)),
+                &next_run_is(run.run),
+            )?
+            .put(
+                Protects::Read("the run"),
+                Table::Coordination,
+                run_item,
+                &absent(),
+            )?
+            .put(
+                Protects::Read("the run's settings"),
+                Table::Coordination,
+                snapshot,
+                &absent(),
+            )?
+            .send()
+            .await?;
+        Ok(StartedRun::Started(lease))
+    }
+
+    /// The settings that a run works on.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when they are missing.
+    pub async fn run_settings(&self, run: &RunRef) -> Result<TenantSettings, StoreError> {
+        let key = keys::snapshot(run);
+        let item = self.get(Table::Coordination, &key).await?;
+        let item = item.ok_or_else(|| StoreError::Corrupt {
+            item: format!("{} {}", key.pk, key.sk),
+            detail: "is missing".into(),
+        })?;
+        Row(&item).json("settings")
+    }
+}
+
+const fn mode_name(mode: RunMode) -> &'static str {
+    match mode {
+        RunMode::Full => "full",
+    }
+}
