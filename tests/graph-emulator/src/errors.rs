@@ -1,0 +1,141 @@
+//! The errors of Graph and of proxies before it, word for word where a client could look at words.
+
+use crate::answer::{Draft, GraphError, LoginError, Raw};
+use crate::fault::{ErrorBody, PageTokenError};
+
+impl PageTokenError {
+    pub(crate) fn error(self) -> GraphError {
+        let (code, message) = match self {
+            Self::Expired => (
+                "Directory_ExpiredPageToken",
+                "The specified page token value has expired and can no longer be included in your \
+                 request.",
+            ),
+            Self::NotFound => (
+                "DirectoryPageTokenNotFoundException",
+                "The directory page token was not found.",
+            ),
+            Self::Invalid => ("Request_BadRequest", "Specified $skiptoken is invalid."),
+        };
+        GraphError::new(400, code, message)
+    }
+}
+
+const AUTHORIZATION_URI: &str = "https://login.microsoftonline.com/common/oauth2/authorize";
+
+/// The answer to a bearer that was good once.
+pub(crate) fn expired_bearer() -> GraphError {
+    bearer_error("Access token has expired or is not yet valid.")
+}
+
+/// A 401 for the bearer.
+pub(crate) fn bearer_error(message: &str) -> GraphError {
+    GraphError::new(401, "InvalidAuthenticationToken", message).with_header(
+        "www-authenticate",
+        format!(
+            "Bearer realm=\"\", authorization_uri=\"{AUTHORIZATION_URI}\", \
+             client_id=\"00000003-0000-0000-c000-000000000000\""
+        ),
+    )
+}
+
+/// The answer to a bearer that was issued before the user's sessions were ended.
+pub(crate) fn claims_challenge() -> GraphError {
+    /// `{"access_token":{"nbf":{"essential":true,"value":"1763928902"}}}`
+    const CLAIMS: &str =
+        "eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZSwidmFsdWUiOiIxNzYzOTI4OTAyIn19fQ==";
+    GraphError::new(
+        401,
+        "InvalidAuthenticationToken",
+        "Continuous access evaluation resulted in challenge with result: InteractionRequired and \
+         code: TokenIssuedBeforeRevocationTimestamp",
+    )
+    .with_header(
+        "www-authenticate",
+        format!(
+            "Bearer realm=\"\", authorization_uri=\"{AUTHORIZATION_URI}\", \
+             error=\"insufficient_claims\", claims=\"{CLAIMS}\""
+        ),
+    )
+}
+
+/// The one answer that says that an object is not there.
+pub(crate) fn not_found(key: &str) -> GraphError {
+    GraphError::new(
+        404,
+        "Request_ResourceNotFound",
+        format!(
+            "Resource '{key}' does not exist or one of its queried reference-property objects are \
+             not present."
+        ),
+    )
+}
+
+/// An error status with a body of any kind.
+pub(crate) fn status_draft(status: u16, retry_after_s: Option<u32>, body: &ErrorBody) -> Draft {
+    let headers: Vec<_> = retry_after_s
+        .map(|seconds| ("retry-after", seconds.to_string()))
+        .into_iter()
+        .collect();
+    let graph = |code, message: &str| {
+        let mut error = GraphError::new(status, code, message);
+        error.headers.clone_from(&headers);
+        Draft::Error(error)
+    };
+    match body {
+        ErrorBody::Graph => {
+            let (code, message) = usual(status);
+            graph(code, message)
+        }
+        ErrorBody::Unknown => graph("UnknownError", ""),
+        ErrorBody::EmptyCode => graph("", ""),
+        ErrorBody::Empty => raw(status, "text/plain", Vec::new(), headers),
+        ErrorBody::Html => raw(status, "text/html", html(status).into_bytes(), headers),
+        ErrorBody::Text(text) => raw(status, "text/plain", text.as_bytes().to_vec(), headers),
+        ErrorBody::Login {
+            error,
+            aadsts,
+            message,
+        } => Draft::Login(LoginError {
+            status,
+            error,
+            aadsts: *aadsts,
+            message: (*message).to_owned(),
+        }),
+    }
+}
+
+/// The code and message that Graph has for a status.
+fn usual(status: u16) -> (&'static str, &'static str) {
+    match status {
+        429 => ("TooManyRequests", "Please retry again later."),
+        500 => ("InternalServerError", "An internal server error occurred."),
+        502 => ("BadGateway", "Bad gateway."),
+        503 => ("ServiceUnavailable", "The service is unavailable."),
+        504 => ("GatewayTimeout", "The request timed out."),
+        _ => ("UnknownError", "An unknown error occurred."),
+    }
+}
+
+fn html(status: u16) -> String {
+    format!(
+        "<!DOCTYPE html><html><head><title>{status}</title></head><body><h2>Our services aren't \
+         available right now</h2><p>We're working to restore all services as soon as \
+         possible.</p></body></html>"
+    )
+}
+
+/// Bytes as they are.
+pub(crate) fn raw(
+    status: u16,
+    content_type: &'static str,
+    body: Vec<u8>,
+    headers: Vec<(&'static str, String)>,
+) -> Draft {
+    Draft::Raw(Raw {
+        status,
+        content_type,
+        headers,
+        body,
+    })
+}

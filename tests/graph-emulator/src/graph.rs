@@ -1,0 +1,385 @@
+//! The service without sockets: a request in, an answer out.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
+use rollcall_ambient::Ambient;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::answer::{Answer, Draft, Envelope, GraphError, Raw, json_bytes};
+use crate::batch::{self, BatchItem};
+use crate::directory::Directory;
+use crate::errors;
+use crate::fault::{self, Fault};
+use crate::hooks::{FaultRule, Hits, Hooks, Matcher, Moment, Seen};
+use crate::lists::{self, List, PageRequest};
+use crate::log::{LogEntry, RequestLog};
+use crate::login::{self, Bearers};
+use crate::objects;
+use crate::request::{self, Endpoint, Query, Target};
+use crate::tenant::{Tenant, TenantSpec, lock};
+
+/// Microsoft Graph and its login, with everything that controls them. Cheap to clone; all clones
+/// are the same service.
+#[derive(Debug, Clone)]
+pub struct Graph(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    origin: String,
+    ambient: Ambient,
+    tenants: Mutex<BTreeMap<Uuid, Tenant>>,
+    bearers: Mutex<Bearers>,
+    hooks: Mutex<Hooks>,
+    log: Mutex<RequestLog>,
+}
+
+/// A request, or one inside a batch, taken apart.
+struct Call<'a> {
+    endpoint: Endpoint,
+    target: Target,
+    method: String,
+    query: Query,
+    /// Origin, path and query, as they were asked for.
+    url: String,
+    headers: &'a HeaderMap,
+    bearer: Option<&'a str>,
+    body: &'a [u8],
+    tenant: Option<&'a Tenant>,
+    /// What is wrong with the bearer.
+    refusal: Option<&'a GraphError>,
+    envelope: &'a Envelope,
+}
+
+impl Graph {
+    /// A service without tenants. All links that it gives out begin with the origin, such as
+    /// `http://127.0.0.1:8080`, which is the resource of the scope as well.
+    #[must_use]
+    pub fn new(ambient: Ambient, origin: &str) -> Self {
+        Self(Arc::new(Inner {
+            origin: origin.to_owned(),
+            ambient,
+            tenants: Mutex::new(BTreeMap::new()),
+            bearers: Mutex::new(Bearers::new()),
+            hooks: Mutex::new(Hooks::default()),
+            log: Mutex::new(RequestLog::default()),
+        }))
+    }
+
+    /// Where the service is: the `graph_url` and the `login_url` of its clients.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.0.origin
+    }
+
+    // === Control ===
+
+    /// Makes a tenant. One with the same directory id is replaced.
+    pub fn add_tenant(&self, spec: TenantSpec) -> Tenant {
+        let tenant = Tenant::new(self.0.ambient.clone(), spec);
+        lock(&self.0.tenants).insert(tenant.directory_id(), tenant.clone());
+        tenant
+    }
+
+    /// Makes every bearer that a tenant was given so far useless.
+    pub fn revoke_bearers(&self, tenant: &Tenant) {
+        lock(&self.0.bearers).revoke_all(tenant.directory_id());
+    }
+
+    /// Adds a rule that makes faults.
+    pub fn add_fault(&self, rule: FaultRule) {
+        lock(&self.0.hooks).add_rule(rule);
+    }
+
+    /// Takes all fault rules away.
+    pub fn clear_faults(&self) {
+        lock(&self.0.hooks).clear_rules();
+    }
+
+    /// Changes a tenant's directory once, right before the first request that fits is answered.
+    pub fn before(
+        &self,
+        tenant: &Tenant,
+        when: Matcher,
+        change: impl FnOnce(&mut Directory) + Send + 'static,
+    ) {
+        let when = when.tenant(tenant.directory_id());
+        lock(&self.0.hooks).add_script(when, Moment::Before, Box::new(change));
+    }
+
+    /// Changes a tenant's directory once, right after the first request that fits was answered.
+    pub fn after(
+        &self,
+        tenant: &Tenant,
+        when: Matcher,
+        change: impl FnOnce(&mut Directory) + Send + 'static,
+    ) {
+        let when = when.tenant(tenant.directory_id());
+        lock(&self.0.hooks).add_script(when, Moment::After, Box::new(change));
+    }
+
+    /// How many scripted changes wait for their request still.
+    #[must_use]
+    pub fn scripts_left(&self) -> usize {
+        lock(&self.0.hooks).scripts_left()
+    }
+
+    /// The requests so far, oldest first, at most [`crate::LOG_ENTRIES_MAX`].
+    #[must_use]
+    pub fn log(&self) -> Vec<LogEntry> {
+        lock(&self.0.log).entries()
+    }
+
+    /// How many requests there were to an endpoint.
+    #[must_use]
+    pub fn requests(&self, endpoint: Endpoint) -> u64 {
+        lock(&self.0.log).count(endpoint)
+    }
+
+    /// Empties the log and the counters.
+    pub fn clear_log(&self) {
+        lock(&self.0.log).clear();
+    }
+
+    // === Answers ===
+
+    /// Answers a request. Only path and query of its URI count.
+    #[must_use]
+    pub fn handle(&self, request: &Request<Bytes>) -> Answer {
+        let target = Target::of(request.method(), request.uri().path());
+        let query = Query::parse(request.uri().query());
+        let envelope = self.envelope(request.headers(), &target, &query);
+        let (tenant, refusal) = self.identify(request.headers(), &target);
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        let call = Call {
+            endpoint: target.endpoint(),
+            target,
+            method: request.method().to_string(),
+            query,
+            url: format!("{}{path}", self.0.origin),
+            headers: request.headers(),
+            bearer: request::bearer(request.headers()),
+            body: request.body(),
+            tenant: tenant.as_ref(),
+            refusal: refusal.as_ref(),
+            envelope: &envelope,
+        };
+        let seen = self.seen(&call);
+        let mut hits = lock(&self.0.hooks).hits(&seen);
+        let draft = self.draft(&call, &mut hits);
+        let mut written = envelope.write(draft);
+        let error = envelope.error_body(
+            "InternalServerError",
+            "The property 'x[Nullable=False]' of type 'microsoft.graph.y' has a null value, which \
+             is not allowed.",
+        );
+        for fault in &hits.faults {
+            fault.spoil(&mut written.body, &error);
+        }
+        let delivery = fault::delivery(&hits.faults);
+        let sent = !matches!(delivery, crate::Delivery::Closed | crate::Delivery::Reset);
+        self.record(&call, &seen, sent.then_some(written.status), &hits);
+        envelope.seal(written, fault::delay_ms(&hits.faults), delivery)
+    }
+
+    fn envelope(&self, headers: &HeaderMap, target: &Target, query: &Query) -> Envelope {
+        let request_id = self.0.ambient.random_uuid();
+        Envelope {
+            now_ms: self.0.ambient.now_ms(),
+            client_request_id: request::text(headers, "client-request-id")
+                .map_or_else(|| request_id.clone(), str::to_owned),
+            request_id,
+            gzip: request::accepts_gzip(headers),
+            login: target.endpoint() == Endpoint::Token,
+            units: target.units(query),
+        }
+    }
+
+    fn identify(
+        &self,
+        headers: &HeaderMap,
+        target: &Target,
+    ) -> (Option<Tenant>, Option<GraphError>) {
+        let (id, refusal) = match target {
+            Target::Token { directory } => (Uuid::try_parse(directory).ok(), None),
+            _ => {
+                let bearer = request::bearer(headers);
+                lock(&self.0.bearers).check(bearer, self.0.ambient.now_ms())
+            }
+        };
+        let tenant = id.and_then(|id| lock(&self.0.tenants).get(&id).cloned());
+        (tenant, refusal)
+    }
+
+    fn seen(&self, call: &Call<'_>) -> Seen {
+        let paged = list(&call.target).and(call.tenant);
+        Seen {
+            endpoint: call.endpoint,
+            tenant: call.tenant.map(Tenant::directory_id),
+            page: paged.and_then(|tenant| tenant.cursors().page(&call.query)),
+            user: call.target.user(),
+        }
+    }
+
+    /// The answer, with the scripts run around it and the faults in it.
+    fn draft(&self, call: &Call<'_>, hits: &mut Hits) -> Draft {
+        let run = |changes: &mut Vec<crate::hooks::Change>| {
+            for change in changes.drain(..) {
+                if let Some(tenant) = call.tenant {
+                    change(&mut tenant.directory());
+                }
+            }
+        };
+        run(&mut hits.before);
+        if hits.faults.contains(&Fault::ExpiredBearer)
+            && let Some(bearer) = call.bearer
+        {
+            lock(&self.0.bearers).revoke(bearer);
+        }
+        let user = match &call.target {
+            Target::User { key } => Some(key.as_str()),
+            _ => None,
+        };
+        let instead = hits.faults.iter().find_map(|fault| fault.draft(user));
+        let mut draft =
+            instead.unwrap_or_else(|| self.answer(call, &hits.faults).unwrap_or_else(Draft::Error));
+        let link = |page: Option<u32>| {
+            let (list, tenant) = (list(&call.target)?, call.tenant?);
+            let cursors = tenant.cursors();
+            cursors.link(list, page.or_else(|| cursors.page(&call.query))?)
+        };
+        for fault in &hits.faults {
+            fault.bend(&mut draft, &link);
+        }
+        run(&mut hits.after);
+        draft
+    }
+
+    /// The answer that the directory gives.
+    fn answer(&self, call: &Call<'_>, faults: &[Fault]) -> Result<Draft, GraphError> {
+        let (ambient, origin) = (&self.0.ambient, self.0.origin.as_str());
+        if let Target::Token { directory } = &call.target {
+            let bearers = &mut lock(&self.0.bearers);
+            let tenant = call.tenant;
+            return Ok(login::answer(
+                ambient, bearers, origin, directory, tenant, call.body,
+            ));
+        }
+        if let Some(refusal) = call.refusal {
+            return Err(refusal.clone());
+        }
+        let Some(tenant) = call.tenant else {
+            return Err(errors::bearer_error("Invalid authentication token."));
+        };
+        let query = &call.query;
+        let eventual = request::is_eventual(call.headers);
+        match &call.target {
+            Target::User { key } => objects::user(tenant, origin, key, query),
+            Target::UserCount => objects::count(tenant, eventual),
+            Target::GetByIds => objects::get_by_ids(ambient, tenant, origin, query, call.body),
+            Target::Batch => self.batch(call),
+            Target::WrongMethod { allowed } => Err(GraphError::new(
+                405,
+                "Request_BadRequest",
+                format!(
+                    "Specified HTTP method is not allowed for the request target; it is {allowed}."
+                ),
+            )),
+            Target::Unknown { segment } => Err(GraphError::new(
+                400,
+                "BadRequest",
+                format!("Resource not found for the segment '{segment}'."),
+            )),
+            Target::Token { .. } | Target::Users | Target::DeletedItems => {
+                let request = PageRequest {
+                    list: list(&call.target).unwrap_or(List::Users),
+                    query,
+                    url: &call.url,
+                    origin,
+                    eventual,
+                    emptied: faults.contains(&Fault::EmptyPage),
+                };
+                lists::answer(ambient, tenant, &request)
+            }
+        }
+    }
+
+    fn batch(&self, outer: &Call<'_>) -> Result<Draft, GraphError> {
+        let items = batch::parse(outer.body)?;
+        let mut responses: Vec<_> = items
+            .iter()
+            .map(|item| self.in_batch(outer, item))
+            .collect();
+        fastrand::Rng::with_seed(self.0.ambient.random_u64()).shuffle(&mut responses);
+        Ok(Draft::Raw(Raw {
+            status: 200,
+            content_type: "application/json",
+            headers: Vec::new(),
+            body: json_bytes(&json!({ "responses": responses })),
+        }))
+    }
+
+    fn in_batch(&self, outer: &Call<'_>, item: &BatchItem) -> serde_json::Value {
+        let (method, asked) = item.asked();
+        let (path, query) = asked.split_once('?').unwrap_or((&asked, ""));
+        let target = match Target::of(&method, path) {
+            Target::Batch => Target::Unknown {
+                segment: "$batch".to_owned(),
+            },
+            target => target,
+        };
+        let headers: HeaderMap = item.headers.iter().filter_map(header).collect();
+        let body = json_bytes(&item.body);
+        let call = Call {
+            endpoint: Endpoint::BatchItem,
+            target,
+            method: method.to_string(),
+            query: Query::parse(Some(query)),
+            url: format!("{}{asked}", self.0.origin),
+            headers: &headers,
+            body: &body,
+            ..*outer
+        };
+        let seen = self.seen(&call);
+        let mut hits = lock(&self.0.hooks).hits(&seen);
+        let draft = self.draft(&call, &mut hits);
+        let (status, response) = item.response(outer.envelope, draft);
+        self.record(&call, &seen, Some(status), &hits);
+        response
+    }
+
+    fn record(&self, call: &Call<'_>, seen: &Seen, status: Option<u16>, hits: &Hits) {
+        lock(&self.0.log).push(LogEntry {
+            at_ms: call.envelope.now_ms,
+            endpoint: call.endpoint,
+            method: call.method.clone(),
+            url: call.url.clone(),
+            tenant: seen.tenant,
+            page: seen.page,
+            status,
+            bearer: call.bearer.is_some(),
+            faulted: !hits.faults.is_empty(),
+            client_request_id: request::text(call.headers, "client-request-id").map(str::to_owned),
+        });
+    }
+}
+
+/// The list that a target pages through.
+fn list(target: &Target) -> Option<List> {
+    match target {
+        Target::Users => Some(List::Users),
+        Target::DeletedItems => Some(List::DeletedItems),
+        _ => None,
+    }
+}
+
+fn header((name, value): (&String, &String)) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::try_from(name.as_str()).ok()?;
+    Some((name, HeaderValue::try_from(value.as_str()).ok()?))
+}

@@ -1,0 +1,271 @@
+//! Lists in pages: a live cursor over the directory as it is now, so that a change between two
+//! pages shows as it would in a real one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rollcall_ambient::Ambient;
+use uuid::Uuid;
+
+use crate::answer::{Draft, GraphError, Members, Page};
+use crate::directory::{Directory, ScanKey, scan_key};
+use crate::fault::PageTokenError;
+use crate::ledger::{Ledger, random_text};
+use crate::request::Query;
+use crate::tenant::{Paging, Tenant};
+use crate::user::{Item, User};
+
+/// The lists that come in pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum List {
+    Users,
+    DeletedItems,
+}
+
+/// Where a page token goes on.
+#[derive(Debug, Clone)]
+struct Cursor {
+    list: List,
+    page: u32,
+    after: Option<ScanKey>,
+    /// The link, letter by letter: URL libraries write quotes in their own way, so the URL that is
+    /// asked for can differ from it.
+    link: String,
+    issued_ms: u64,
+    uses: u32,
+}
+
+/// The most pages whose URL is remembered, for next links that lead back: those of a scan of ten
+/// million users.
+const PAGES_REMEMBERED_MAX: u32 = 10_000;
+
+/// All page tokens of a tenant.
+#[derive(Debug)]
+pub(crate) struct Cursors {
+    tokens: Ledger<Cursor>,
+    links: BTreeMap<(List, u32), String>,
+}
+
+impl Cursors {
+    pub(crate) fn new() -> Self {
+        Self {
+            tokens: Ledger::new(),
+            links: BTreeMap::new(),
+        }
+    }
+
+    /// Which page a query asks for. Looking does not use the token up.
+    pub(crate) fn page(&self, query: &Query) -> Option<u32> {
+        match &query.skip_token {
+            None => Some(1),
+            Some(token) => self.tokens.get(token).map(|cursor| cursor.page),
+        }
+    }
+
+    /// The link to a page under which it was asked for last.
+    pub(crate) fn link(&self, list: List, page: u32) -> Option<String> {
+        self.links.get(&(list, page)).cloned()
+    }
+
+    fn redeem(
+        &mut self,
+        request: &PageRequest<'_>,
+        paging: &Paging,
+        now_ms: u64,
+    ) -> Result<Cursor, GraphError> {
+        let cursor = match &request.query.skip_token {
+            None => Cursor {
+                list: request.list,
+                page: 1,
+                after: None,
+                link: request.url.to_owned(),
+                issued_ms: now_ms,
+                uses: 0,
+            },
+            Some(token) => {
+                let cursor = self
+                    .tokens
+                    .get_mut(token)
+                    .filter(|cursor| cursor.list == request.list)
+                    .ok_or_else(|| PageTokenError::Invalid.error())?;
+                cursor.uses = cursor.uses.saturating_add(1);
+                cursor.clone()
+            }
+        };
+        let age_ms = now_ms.saturating_sub(cursor.issued_ms);
+        let worn = paging.token_uses.is_some_and(|uses| cursor.uses > uses);
+        let old = paging.token_life_ms.is_some_and(|life_ms| age_ms > life_ms);
+        if worn || old {
+            return Err(PageTokenError::Expired.error());
+        }
+        if cursor.page <= PAGES_REMEMBERED_MAX {
+            let place = (cursor.list, cursor.page);
+            self.links.insert(place, cursor.link.clone());
+        }
+        Ok(cursor)
+    }
+
+    /// Makes the link to the page after a cursor's, with a new token: long, with quotes, and
+    /// escaped in part.
+    fn issue(
+        &mut self,
+        ambient: &Ambient,
+        request: &PageRequest<'_>,
+        page: u32,
+        after: Option<ScanKey>,
+    ) -> String {
+        /// The length of each random part. Real tokens are over a kilobyte, too.
+        const PART_LEN: usize = 400;
+        let part = || random_text(ambient, PART_LEN);
+        let (first, second, third) = (part(), part(), part());
+        let written = format!("RFNwdAIA'{first}'%27User_{second}%27%2b%22{third}%2f%3d%3d");
+        let meant = format!("RFNwdAIA'{first}''User_{second}'+\"{third}/==");
+        let (origin, path) = (request.origin, path(request.list));
+        let query = request.query.with_token(&written);
+        let link = format!("{origin}{path}?{query}");
+        let cursor = Cursor {
+            list: request.list,
+            page,
+            after,
+            link: link.clone(),
+            issued_ms: ambient.now_ms(),
+            uses: 0,
+        };
+        self.tokens.put(meant, cursor);
+        link
+    }
+}
+
+/// A request for a page.
+pub(crate) struct PageRequest<'a> {
+    pub(crate) list: List,
+    pub(crate) query: &'a Query,
+    /// The URL, as it was asked for.
+    pub(crate) url: &'a str,
+    pub(crate) origin: &'a str,
+    /// Whether the client takes stale counts.
+    pub(crate) eventual: bool,
+    /// Whether a fault wants the page to be empty.
+    pub(crate) emptied: bool,
+}
+
+/// Answers with a page.
+pub(crate) fn answer(
+    ambient: &Ambient,
+    tenant: &Tenant,
+    request: &PageRequest<'_>,
+) -> Result<Draft, GraphError> {
+    let query = request.query;
+    query.check_supported()?;
+    let select = query.selected()?;
+    let paging = tenant.paging();
+    let size = query.page_size()?.min(paging.page_size_max).max(1);
+    let mut cursors = tenant.cursors();
+    let cursor = cursors.redeem(request, &paging, ambient.now_ms())?;
+
+    let directory = tenant.directory();
+    let shape = Shape::of(&paging, cursor.page, size, request.emptied, ambient);
+    let cut = shape.cut(&directory, &cursor);
+    let first_page_count = query.count && request.eventual && cursor.page == 1;
+    let count = first_page_count.then(|| directory.len());
+    drop(directory);
+
+    let next_page = cursor.page.saturating_add(1);
+    let next_link = cut
+        .more
+        .then(|| cursors.issue(ambient, request, next_page, cut.after));
+    Ok(Draft::Page(Page {
+        context: context(request.origin, query),
+        count,
+        next_link,
+        members: Members::Items(cut.users.into_iter().map(Item::of).collect()),
+        select,
+    }))
+}
+
+/// The `@odata.context` of users.
+pub(crate) fn context(origin: &str, query: &Query) -> String {
+    match &query.select {
+        Some(select) => format!("{origin}/v1.0/$metadata#users({select})"),
+        None => format!("{origin}/v1.0/$metadata#users"),
+    }
+}
+
+fn path(list: List) -> &'static str {
+    match list {
+        List::Users => "/v1.0/users",
+        List::DeletedItems => "/v1.0/directory/deletedItems/microsoft.graph.user",
+    }
+}
+
+/// What a page is to look like.
+struct Shape {
+    size: usize,
+    empty: bool,
+    repeats: bool,
+}
+
+/// The users of a page, and where the next one begins.
+struct Cut {
+    users: Vec<Arc<User>>,
+    after: Option<ScanKey>,
+    more: bool,
+}
+
+impl Shape {
+    fn of(paging: &Paging, page: u32, size: usize, emptied: bool, ambient: &Ambient) -> Self {
+        let due = |every: Option<u32>| every.is_some_and(|n| n >= 2 && page.is_multiple_of(n));
+        let less = || {
+            let most = u64::try_from(size).unwrap_or(u64::MAX).saturating_sub(2);
+            usize::try_from(ambient.random_up_to(most)).unwrap_or_default() + 1
+        };
+        Self {
+            size: if due(paging.short_every) {
+                less()
+            } else {
+                size
+            },
+            empty: emptied || due(paging.empty_every),
+            repeats: due(paging.repeat_every),
+        }
+    }
+
+    fn cut(&self, directory: &Directory, cursor: &Cursor) -> Cut {
+        if self.empty {
+            return Cut {
+                users: Vec::new(),
+                after: cursor.after.clone(),
+                more: true,
+            };
+        }
+        // A page of one has no room to repeat anybody, or the scan would not get on.
+        let repeated = cursor
+            .after
+            .as_ref()
+            .filter(|_| self.repeats && self.size > 1);
+        let mut users: Vec<_> = match (repeated, cursor.list) {
+            (Some(key), List::Users) => directory.at(key).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        let room = self.size - users.len();
+        let mut fresh = fetch(directory, cursor, room + 1);
+        let more = fresh.len() > room;
+        fresh.truncate(room);
+        let after = fresh
+            .last()
+            .map(|user| scan_key(user))
+            .or_else(|| cursor.after.clone());
+        users.append(&mut fresh);
+        Cut { users, after, more }
+    }
+}
+
+fn fetch(directory: &Directory, cursor: &Cursor, count: usize) -> Vec<Arc<User>> {
+    match cursor.list {
+        List::Users => directory.after(cursor.after.as_ref(), count),
+        List::DeletedItems => {
+            let id: Option<Uuid> = cursor.after.as_ref().map(|(_, id)| *id);
+            directory.deleted_after(id, count)
+        }
+    }
+}

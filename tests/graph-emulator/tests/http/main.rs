@@ -1,0 +1,11 @@
+//! The emulator, asked over HTTP as a client would.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod faults;
+mod objects;
+mod scripts;
+mod server;
+mod support;
+mod token;
+mod users;
