@@ -364,7 +364,8 @@ mod tests {
 
     #[test]
     fn a_bad_setting_is_named() {
-        let cases: [(&str, fn(&mut GraphConfig)); 5] = [
+        type Spoil = fn(&mut GraphConfig);
+        let cases: [(&str, Spoil); 5] = [
             ("directory_id", |c| c.directory_id = "contoso".into()),
             ("client_id", |c| c.client_id = "../x".into()),
             ("credential", |c| c.secret = Secret::new("")),

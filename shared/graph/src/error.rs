@@ -147,7 +147,7 @@ impl GraphError {
 
 fn told_wait(retry_after_ms: Option<u64>) -> String {
     retry_after_ms.map_or_else(String::new, |ms| {
-        format!("; the server asks to wait {ms} ms before the next")
+        format!("; the server asks to wait {ms} ms before another attempt")
     })
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Lost {
 }
 
 impl Received {
-    /// A header as text, if it is there and short enough to be logged.
+    /// A header as text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -77,7 +77,6 @@ pub(crate) fn client(plain_http: bool) -> Result<reqwest::Client, GraphError> {
         .redirect(reqwest::redirect::Policy::none())
         // Retries are decided in one place, and that is not here.
         .retry(reqwest::retry::never())
-        .referer(false)
         .gzip(true)
         .pool_idle_timeout(Duration::from_millis(IDLE_MS_MAX))
         .http2_keep_alive_interval(Duration::from_millis(PING_MS))
