@@ -73,6 +73,7 @@ pub(crate) struct LoginError {
     pub(crate) error: &'static str,
     pub(crate) aadsts: u32,
     pub(crate) message: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 /// What the members of a collection are in the JSON.
@@ -169,8 +170,8 @@ impl Envelope {
             Draft::Login(error) => Written {
                 status: error.status,
                 content_type: LOGIN_JSON,
-                headers: Vec::new(),
                 body: json_bytes(&self.login_body(&error)),
+                headers: error.headers,
             },
             Draft::Raw(raw) => Written {
                 status: raw.status,

@@ -101,6 +101,7 @@ pub(crate) fn status_draft(status: u16, retry_after_s: Option<u32>, body: &Error
             error,
             aadsts: *aadsts,
             message: (*message).to_owned(),
+            headers,
         }),
     }
 }

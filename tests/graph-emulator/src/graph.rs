@@ -1,6 +1,7 @@
 //! The service without sockets: a request in, an answer out.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -24,10 +25,18 @@ use crate::tenant::{Tenant, TenantSpec, lock};
 
 /// Microsoft Graph and its login, with everything that controls them. Cheap to clone; all clones
 /// are the same service.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Graph(Arc<Inner>);
 
-#[derive(Debug)]
+impl fmt::Debug for Graph {
+    /// Without the bearers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph")
+            .field("origin", &self.0.origin)
+            .finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     origin: String,
     ambient: Ambient,

@@ -1,7 +1,5 @@
 //! Hooks on requests: rules that make faults, and scripts that change the directory.
 
-use std::fmt;
-
 use uuid::Uuid;
 
 use crate::directory::Directory;
@@ -170,15 +168,6 @@ struct ArmedRule {
 pub(crate) struct Hooks {
     rules: Vec<ArmedRule>,
     scripts: Vec<Script>,
-}
-
-impl fmt::Debug for Hooks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooks")
-            .field("rules", &self.rules.len())
-            .field("scripts", &self.scripts.len())
-            .finish()
-    }
 }
 
 /// What the hooks have for one request.

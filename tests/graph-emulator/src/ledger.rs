@@ -9,7 +9,6 @@ use rollcall_ambient::Ambient;
 const TOKENS_MAX: usize = 10_000;
 
 /// Tokens with their meaning.
-#[derive(Debug)]
 pub(crate) struct Ledger<T> {
     meanings: HashMap<String, T>,
     oldest_first: VecDeque<String>,
@@ -61,4 +60,28 @@ pub(crate) fn random_text(ambient: &Ambient, length: usize) -> String {
     }
     text.truncate(length);
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_token_goes_when_there_are_too_many() {
+        let mut ledger = Ledger::new();
+        for number in 0..=TOKENS_MAX {
+            ledger.put(number.to_string(), number);
+        }
+        assert_eq!(ledger.get("0"), None);
+        assert_eq!(ledger.get("1"), Some(&1));
+        assert_eq!(ledger.meanings.len(), TOKENS_MAX);
+    }
+
+    #[test]
+    fn a_random_text_has_the_length_that_was_asked_for() {
+        let ambient = Ambient::system();
+        let text = random_text(&ambient, 33);
+        assert_eq!(text.len(), 33);
+        assert_ne!(text, random_text(&ambient, 33));
+    }
 }

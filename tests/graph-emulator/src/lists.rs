@@ -40,7 +40,6 @@ struct Cursor {
 const PAGES_REMEMBERED_MAX: u32 = 10_000;
 
 /// All page tokens of a tenant.
-#[derive(Debug)]
 pub(crate) struct Cursors {
     tokens: Ledger<Cursor>,
     links: BTreeMap<(List, u32), String>,

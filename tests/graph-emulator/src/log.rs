@@ -61,3 +61,31 @@ impl RequestLog {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_log_forgets_the_oldest_request_but_not_its_count() {
+        let mut log = RequestLog::default();
+        let entry = |at_ms| LogEntry {
+            at_ms,
+            endpoint: Endpoint::Users,
+            method: "GET".to_owned(),
+            url: String::new(),
+            tenant: None,
+            page: None,
+            status: None,
+            bearer: false,
+            faulted: false,
+            client_request_id: None,
+        };
+        for at_ms in 0..=20_000 {
+            log.push(entry(at_ms));
+        }
+        let entries = log.entries();
+        assert_eq!((entries.len(), entries[0].at_ms), (LOG_ENTRIES_MAX, 1));
+        assert_eq!(log.count(Endpoint::Users), 20_001);
+    }
+}

@@ -18,7 +18,7 @@ const BEARER_PREFIX: &str = "eyJ0eXAiOiJKV1Qi";
 const BEARER_LEN: usize = 1_200;
 
 /// What a bearer stands for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct Grant {
     directory_id: Uuid,
     expires_ms: u64,
@@ -26,7 +26,6 @@ struct Grant {
 }
 
 /// All bearers.
-#[derive(Debug)]
 pub(crate) struct Bearers(Ledger<Grant>);
 
 impl Bearers {
@@ -198,5 +197,6 @@ fn refusal(status: u16, error: &'static str, aadsts: u32, message: String) -> Lo
         error,
         aadsts,
         message,
+        headers: Vec::new(),
     }
 }

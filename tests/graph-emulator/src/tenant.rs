@@ -17,7 +17,7 @@ use crate::people::{Population, random_uuid};
 pub const TOKEN_LIFE_S: RangeInclusive<u64> = 3_600..=5_400;
 
 /// A tenant to be made.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TenantSpec {
     /// The directory id.
     pub directory_id: Uuid,
@@ -31,6 +31,16 @@ pub struct TenantSpec {
     pub paging: Paging,
     /// How long bearers live, in seconds, at least and at most.
     pub token_life_s: RangeInclusive<u64>,
+}
+
+impl fmt::Debug for TenantSpec {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantSpec")
+            .field("directory_id", &self.directory_id)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl TenantSpec {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use reqwest::StatusCode;
-use rollcall_graph_emulator::{DELETED_KEPT_MS, DirectoryError};
+use rollcall_graph_emulator::{DELETED_KEPT_MS, DirectoryError, User};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -165,6 +165,8 @@ async fn a_restored_user_has_the_old_name_unless_another_took_it() {
     assert_eq!(directory.get(users[0]), Some(&before));
 
     directory.soft_delete(users[0]).unwrap();
+    let again = User::member(users[0], "other@contoso.com", "Other");
+    assert_eq!(directory.add(again), Err(DirectoryError::IdTaken(users[0])));
     let name = before.user_principal_name.unwrap().to_uppercase();
     directory.rename(users[1], &name, "Other").unwrap();
     let restored = directory.restore(users[0]);

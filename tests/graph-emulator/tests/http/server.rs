@@ -42,6 +42,18 @@ async fn an_unknown_path_is_a_400_and_a_wrong_method_a_405() {
     assert_eq!(post.status().as_u16(), 405);
 }
 
+#[tokio::test]
+async fn a_body_that_no_request_needs_is_refused() {
+    let world = World::with_users(1).await;
+    let body = Value::String("x".repeat(5 * 1024 * 1024));
+    // The connection may end before the client has sent it all.
+    if let Ok(response) = world.post("/$batch", &body).send().await {
+        assert_eq!(response.status().as_u16(), 413);
+    }
+    let token_requests_only = world.graph().log().len() == 1;
+    assert!(token_requests_only);
+}
+
 fn ask(graph: &Graph, method: Method, path: &str, bearer: &str, body: &str) -> Answer {
     let request = Request::builder()
         .method(method)

@@ -139,6 +139,21 @@ async fn short_empty_and_repeating_pages_still_show_everybody() {
 }
 
 #[tokio::test]
+async fn a_scan_in_pages_of_one_ends_though_pages_are_to_be_empty_or_repeat() {
+    let world = World::with_users(12).await;
+    world.tenant.set_paging(Paging {
+        page_size_max: 1,
+        empty_every: Some(1),
+        short_every: Some(2),
+        repeat_every: Some(2),
+        ..Paging::default()
+    });
+    let found = ids(&world.pages("/users?$select=id").await);
+    assert_eq!(found.len(), 12);
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), world.true_ids());
+}
+
+#[tokio::test]
 async fn a_page_token_dies_by_time_by_use_or_at_once() {
     let world = World::with_users(5).await;
     let fresh = async || next_link(&world.page("/users?$top=2").await).unwrap();
