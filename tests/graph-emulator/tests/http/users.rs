@@ -178,6 +178,24 @@ async fn a_page_token_dies_by_time_by_use_or_at_once() {
     assert_expired(&world, &fresh().await).await;
 }
 
+#[tokio::test]
+async fn a_page_token_is_good_for_its_own_list_only() {
+    let world = World::with_users(5).await;
+    let link = next_link(&world.page("/users?$top=2").await).unwrap();
+    let other = link.replace("/users?", "/directory/deletedItems/microsoft.graph.user?");
+    let response = world.get(&other).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    world.page(&link).await;
+}
+
+#[tokio::test]
+async fn a_property_that_is_selected_twice_is_written_once() {
+    let world = World::with_users(1).await;
+    let request = world.get("/users?$select=id,mail,id");
+    let text = request.send().await.unwrap().text().await.unwrap();
+    assert_eq!(text.matches("\"id\":").count(), 1, "{text}");
+}
+
 async fn assert_expired(world: &World, link: &str) {
     let response = world.get(link).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
