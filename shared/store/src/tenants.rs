@@ -6,14 +6,10 @@ use rollcall_core::settings::TenantSettings;
 
 use crate::conditions::{absent, next_run_is, revision_is, revision_was};
 use crate::error::StoreError;
-use crate::leases::RunLease;
 use crate::read::Range;
 use crate::row::{Item, Row, json, number, text};
 use crate::write::{Changes, Protects, Transaction};
 use crate::{RETENTION_DAYS, Store, Table, keys};
-
-/// The token that a run is started under.
-const FIRST_TOKEN: u64 = 1;
 
 /// A tenant as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,10 +81,10 @@ impl Head {
 }
 
 /// What starting a run gave.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartedRun {
-    /// A new run, with its lease.
-    Started(RunLease),
+    /// A new run. Nobody has its lease yet.
+    Started(RunRef),
     /// Another run is active.
     AlreadyActive(RunRef),
 }
@@ -198,7 +194,7 @@ impl Store {
         item.as_ref().map_or(Ok(Head::NEW), Head::read)
     }
 
-    /// Starts a run on a snapshot of the tenant's settings, and leases it to `owner` at once.
+    /// Starts a run on a snapshot of the tenant's settings. Its lease is free.
     ///
     /// # Errors
     /// [`StoreError::Changed`] when the settings or the head changed at the same moment.
@@ -206,7 +202,6 @@ impl Store {
         &self,
         tenant: &TenantRecord,
         mode: RunMode,
-        owner: &str,
     ) -> Result<StartedRun, StoreError> {
         let id = &tenant.settings.id;
         let head = self.head(id).await?;
@@ -224,7 +219,6 @@ impl Store {
         let limits = &tenant.settings.limits;
         let deadline_ms = now_ms + limits.run_deadline_minutes * 60_000;
         let ttl_s = deadline_ms / 1_000 + RETENTION_DAYS * 86_400;
-        let lease = RunLease::new(run.clone(), FIRST_TOKEN, limits.lease_ms(), ttl_s);
         let run_item = keys::run(&run).with([
             ("tenant", text(id.as_str())),
             ("run", number(run.run)),
@@ -234,9 +228,6 @@ impl Store {
             ("last_page", number(0)),
             ("sightings", number(0)),
             ("unknown", number(0)),
-            ("lease_owner", text(owner)),
-            ("lease_token", number(FIRST_TOKEN)),
-            ("lease_until", number(now_ms + limits.lease_ms())),
             ("lease_ms", number(limits.lease_ms())),
             ("settings_revision", number(tenant.revision)),
             ("started_at", number(now_ms)),
@@ -278,7 +269,7 @@ impl Store {
             )?
             .send()
             .await?;
-        Ok(StartedRun::Started(lease))
+        Ok(StartedRun::Started(run))
     }
 
     /// The settings that a run works on.

@@ -6,7 +6,7 @@ use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::plan::Deactivation;
 use rollcall_core::reconcile::switched_off;
 use rollcall_core::run::RunState;
-use rollcall_core::status::{LastChange, SightingOrder, Standing, Status, StoredUser};
+use rollcall_core::status::{ChangeKind, LastChange, SightingOrder, Standing, Status, StoredUser};
 use rollcall_core::user::ContentHash;
 
 use crate::batches::TRANSACTION_ACTIONS_MAX;
@@ -23,6 +23,17 @@ use crate::{Store, Table, keys};
 /// How many users fit in one transaction: each is two actions (the user and his before-image), and
 /// one action is the check of the lease.
 pub const WRITES_PER_TRANSACTION_MAX: usize = (TRANSACTION_ACTIONS_MAX - 1) / 2;
+
+/// What the stream of standings reads of a user.
+const STANDING_ATTRIBUTES: [&str; 7] = [
+    "pk",
+    "sk",
+    "status",
+    "reason",
+    "content_hash",
+    "sync_run",
+    "sync_kind",
+];
 
 /// The number of the layout of a directory item.
 const SCHEMA: u32 = 1;
@@ -43,6 +54,8 @@ pub struct UserStanding {
     pub id: ObjectId,
     /// Content hash, status and reason.
     pub standing: Standing,
+    /// The last run that wrote the user by a sighting, and what it did to him first.
+    pub last_change: Option<(u64, ChangeKind)>,
 }
 
 fn user_item(tenant: &TenantId, user: &StoredUser) -> Item {
@@ -85,9 +98,9 @@ fn user_item(tenant: &TenantId, user: &StoredUser) -> Item {
         let order = change.order;
         let (generation, page) = change.counted_by;
         let kind = match change.kind {
-            rollcall_core::status::ChangeKind::Created => "created",
-            rollcall_core::status::ChangeKind::Updated => "updated",
-            rollcall_core::status::ChangeKind::Reactivated => "reactivated",
+            ChangeKind::Created => "created",
+            ChangeKind::Updated => "updated",
+            ChangeKind::Reactivated => "reactivated",
         };
         item.insert("sync_run".into(), number(change.run));
         item.insert("sync_kind".into(), text(kind));
@@ -239,7 +252,7 @@ impl Store {
         for shard in 0..keys::DIRECTORY_SHARDS {
             let partition = keys::directory_partition(tenant, shard);
             let range = Range {
-                attributes: Some(&["pk", "sk", "status", "reason", "content_hash"]),
+                attributes: Some(&STANDING_ATTRIBUTES),
                 consistency: Consistency::Eventual,
                 ..Range::of(Table::Directory, &partition)
             };
@@ -354,7 +367,12 @@ fn read_standing(item: &Item) -> Result<UserStanding, StoreError> {
         item: format!("user {}", row.text("sk").unwrap_or("?")),
         detail: "content_hash is not 16 bytes".into(),
     })?;
+    let last_change = match row.number_if_any("sync_run")? {
+        Some(run) => Some((run, row.named("sync_kind")?)),
+        None => None,
+    };
     Ok(UserStanding {
+        last_change,
         id: read_id(&row)?,
         standing: Standing {
             hash: ContentHash(hash),

@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The steps of a sync: enumerate, work, finalize, sweep. They run over the Graph client and the
+//! store, and know nothing of Lambda: a handler gives them an event and a moment to stop at.
+//!
+//! Data walks one way: Graph, page, batch, user. Each step asks for a lease, does its part, and
+//! rings the next one; everything that the next one needs is in the store.
+//!
+//! It promises:
+//! - every step may die at any point, run twice, or run beside its copy, with the same result;
+//! - the finalizer alone switches users off, from a plan made of a completeness proof and evidence;
+//! - a run ends COMPLETED, HELD or FAILED, and a run that fails has switched off nobody.
+//!
+//! It never keeps anything between two invocations, and never puts a name or an address in a log.
+
+mod app;
+mod classify;
+mod confirm;
+mod doorbell;
+mod enumerate;
+mod error;
+mod events;
+mod finalize;
+mod keep;
+mod plan;
+mod start;
+mod sweep;
+mod work;
+
+pub use app::{App, Secrets, graph_client};
+pub use doorbell::Queues;
+pub use error::HandlerError;

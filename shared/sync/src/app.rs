@@ -1,0 +1,122 @@
+//! What every step works with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rollcall_ambient::Ambient;
+use rollcall_core::settings::{Cloud, Credential, TenantSettings};
+use rollcall_graph::{GraphClient, GraphConfig, GraphError, Secret};
+use rollcall_store::{GraphUsage, Store, Usage};
+
+use crate::doorbell::{Doorbell, Queues};
+
+/// The time limit of one request to Graph, in milliseconds. The service answers within 3 seconds;
+/// ten times that is a hang.
+const GRAPH_REQUEST_MS_MAX: u64 = 30_000;
+
+/// The three functions over their common means. Clones are cheap.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub(crate) store: Store,
+    pub(crate) doorbell: Doorbell,
+    pub(crate) secrets: Secrets,
+    pub(crate) ambient: Ambient,
+}
+
+impl App {
+    /// Over a store, queues and secrets.
+    #[must_use]
+    pub fn new(store: Store, queues: Queues, secrets: Secrets, ambient: Ambient) -> Self {
+        Self {
+            store,
+            doorbell: Doorbell::new(queues),
+            secrets,
+            ambient,
+        }
+    }
+
+    /// The same with a store that counts for one invocation.
+    pub(crate) fn metered(&self) -> Self {
+        Self {
+            store: self.store.metered(),
+            ..self.clone()
+        }
+    }
+
+    /// What this invocation has used so far.
+    pub(crate) fn usage(&self, graph: Option<&GraphClient>) -> Usage {
+        let graph = graph.map(GraphClient::usage).unwrap_or_default();
+        Usage {
+            graph: GraphUsage {
+                requests: graph.requests,
+                throttled: graph.throttled,
+                retried: graph.retried,
+            },
+            capacity: self.store.capacity(),
+        }
+    }
+}
+
+/// Where secrets come from.
+#[derive(Debug, Clone)]
+pub enum Secrets {
+    /// The process's environment variables.
+    Environment,
+    /// A fixed set, by the names that the settings give them.
+    Fixed(Arc<BTreeMap<String, Secret>>),
+}
+
+impl Secrets {
+    fn get(&self, name: &str) -> Option<Secret> {
+        match self {
+            Self::Environment => std::env::var(name)
+                .ok()
+                .filter(|value| !value.is_empty())
+                .map(Secret::new),
+            Self::Fixed(secrets) => secrets.get(name).cloned(),
+        }
+    }
+}
+
+/// The Graph client of a tenant.
+///
+/// # Errors
+/// [`GraphError::BadConfig`] naming the setting, or the environment variable that is not set.
+pub fn graph_client(
+    settings: &TenantSettings,
+    secrets: &Secrets,
+    ambient: &Ambient,
+) -> Result<GraphClient, GraphError> {
+    let Credential::SecretEnv(name) = &settings.credential;
+    let secret = secrets.get(name).ok_or_else(|| GraphError::BadConfig {
+        setting: "credential",
+        problem: format!("the environment variable {name} is not set; put the secret in it"),
+    })?;
+    let (graph_root, login_root) = match (&settings.graph_url, &settings.login_url) {
+        (Some(graph), Some(login)) => (graph.as_url().clone(), login.as_url().clone()),
+        _ => {
+            let cloud = cloud(settings.cloud.unwrap_or(Cloud::Global));
+            (cloud.graph_root()?, cloud.login_root()?)
+        }
+    };
+    let config = GraphConfig {
+        graph_root,
+        login_root,
+        directory_id: settings.directory_id.as_str().to_owned(),
+        client_id: settings.client_id.as_str().to_owned(),
+        secret,
+        attributes: settings.attributes.clone(),
+        retry_ms_max: settings.limits.graph_retry_seconds_max * 1_000,
+        request_ms_max: GRAPH_REQUEST_MS_MAX,
+    };
+    GraphClient::new(config, ambient.clone())
+}
+
+const fn cloud(cloud: Cloud) -> rollcall_graph::Cloud {
+    match cloud {
+        Cloud::Global => rollcall_graph::Cloud::Global,
+        Cloud::Usgov => rollcall_graph::Cloud::UsGov,
+        Cloud::UsgovDod => rollcall_graph::Cloud::UsGovDod,
+        Cloud::China => rollcall_graph::Cloud::China,
+    }
+}

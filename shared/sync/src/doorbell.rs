@@ -1,0 +1,98 @@
+//! Doorbells: messages that wake a function up. Nothing that a run needs is in them, and nothing
+//! personal; one that is lost or doubled costs time, never truth.
+
+use aws_sdk_sqs::Client;
+use rollcall_core::ids::RunRef;
+use serde::{Deserialize, Serialize};
+
+use crate::error::HandlerError;
+
+/// The longest delay of a message, in seconds.
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
+const DELAY_SECONDS_MAX: u64 = 900;
+
+/// The three queues.
+#[derive(Debug, Clone)]
+pub struct Queues {
+    /// The client that they are reached by.
+    pub client: Client,
+    /// Wakes the enumerator.
+    pub enumerate_url: String,
+    /// Wakes a worker.
+    pub batch_url: String,
+    /// Wakes the finalizer.
+    pub finalize_url: String,
+}
+
+/// Wakes the enumerator or the finalizer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunBell {
+    #[serde(flatten)]
+    pub(crate) run: RunRef,
+}
+
+/// Wakes a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BatchBell {
+    #[serde(flatten)]
+    pub(crate) run: RunRef,
+    pub(crate) generation: u32,
+    pub(crate) page: u32,
+}
+
+/// Rings.
+#[derive(Debug, Clone)]
+pub(crate) struct Doorbell(Queues);
+
+impl Doorbell {
+    pub(crate) fn new(queues: Queues) -> Self {
+        Self(queues)
+    }
+
+    pub(crate) async fn enumerate(&self, run: &RunRef, delay_ms: u64) -> Result<(), HandlerError> {
+        let bell = RunBell { run: run.clone() };
+        self.send(&self.0.enumerate_url, &bell, delay_ms).await
+    }
+
+    pub(crate) async fn finalize(&self, run: &RunRef, delay_ms: u64) -> Result<(), HandlerError> {
+        let bell = RunBell { run: run.clone() };
+        self.send(&self.0.finalize_url, &bell, delay_ms).await
+    }
+
+    pub(crate) async fn batch(
+        &self,
+        run: &RunRef,
+        generation: u32,
+        page: u32,
+        delay_ms: u64,
+    ) -> Result<(), HandlerError> {
+        let bell = BatchBell {
+            run: run.clone(),
+            generation,
+            page,
+        };
+        self.send(&self.0.batch_url, &bell, delay_ms).await
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        bell: &impl Serialize,
+        delay_ms: u64,
+    ) -> Result<(), HandlerError> {
+        let body = serde_json::to_string(bell).map_err(|e| HandlerError::Queue(e.to_string()))?;
+        let delay_s = delay_ms.div_ceil(1_000).min(DELAY_SECONDS_MAX);
+        self.0
+            .client
+            .send_message()
+            .queue_url(url)
+            .message_body(body)
+            .delay_seconds(i32::try_from(delay_s).unwrap_or(0))
+            .send()
+            .await
+            .map_err(|e| {
+                HandlerError::Queue(aws_sdk_sqs::error::DisplayErrorContext(&e).to_string())
+            })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! The enumerator: pages of Graph become pages and batches of the store.
+
+use std::collections::HashSet;
+
+use rollcall_core::ids::RunRef;
+use rollcall_core::run::FailReason;
+use rollcall_core::settings::TenantSettings;
+use rollcall_graph::{GraphClient, GraphError, NextLink, PageAt, UsersPage};
+use rollcall_store::{AcquiredRun, ChainEnd, PageCommit, RunLease, RunRecord, RunStep, Usage};
+use tracing::{info, warn};
+
+use crate::app::{App, graph_client};
+use crate::classify::{Classifier, Known};
+use crate::error::{HandlerError, Stop};
+use crate::keep::while_kept;
+
+/// The most pages of one generation. At 999 users a page that is a hundred million users; a chain
+/// that goes on beyond has no end.
+const PAGES_MAX: u32 = 100_000;
+
+/// How often a run begins again from page 1 when Graph gives up a page token.
+const GENERATIONS_MAX: u32 = 6;
+
+/// An enumeration under way.
+struct Enumeration<'a> {
+    app: &'a App,
+    lease: &'a RunLease,
+    settings: &'a TenantSettings,
+    graph: &'a GraphClient,
+    classifier: Classifier<'a>,
+    /// The links followed in this generation: one that comes again is a loop.
+    links: HashSet<String>,
+    end: ChainEnd,
+    next: Option<NextLink>,
+    reported: Usage,
+    stop_at_ms: u64,
+    deadline_at_ms: u64,
+}
+
+impl App {
+    /// Enumerates, or goes on enumerating, until the last page or until time is up.
+    pub(crate) async fn enumerate(
+        &self,
+        run: &RunRef,
+        stop_at_ms: u64,
+    ) -> Result<(), HandlerError> {
+        let owner = self.ambient.random_uuid();
+        let (lease, record) = match self
+            .store
+            .acquire_run(run, RunStep::Enumerate, &owner)
+            .await?
+        {
+            AcquiredRun::Granted(lease, record) => (lease, record),
+            AcquiredRun::Busy { until_ms } => {
+                let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
+                return self.doorbell.enumerate(run, delay_ms).await;
+            }
+            AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
+        };
+        info!(event = "run_leased", step = "enumerate", tenant = %run.tenant, run = run.run,
+            token = lease.token(), owner, generation = record.generation, page = record.last_page);
+        let mut graph = None;
+        let ended = self
+            .enumerate_under(&lease, &record, stop_at_ms, &mut graph)
+            .await;
+        match ended {
+            Ok(()) => Ok(()),
+            Err(stop) => self.end_short(&lease, stop, graph.as_ref()).await,
+        }
+    }
+
+    /// Ends a step that did not reach its end. The same for the enumerator and the finalizer.
+    pub(crate) async fn end_short(
+        &self,
+        lease: &RunLease,
+        stop: Stop,
+        graph: Option<&GraphClient>,
+    ) -> Result<(), HandlerError> {
+        let run = lease.run();
+        match stop {
+            Stop::Fail(reason, detail) => {
+                warn!(event = "run_failed", tenant = %run.tenant, run = run.run, %reason, detail);
+                let usage = self.usage(graph);
+                match self.store.fail_run(lease, reason, &detail, &usage).await {
+                    Err(rollcall_store::StoreError::LostLease) => Ok(()),
+                    other => Ok(other?),
+                }
+            }
+            Stop::Lost => {
+                info!(event = "lease_lost", tenant = %run.tenant, run = run.run,
+                    token = lease.token());
+                Ok(())
+            }
+            Stop::OutOfTime => {
+                info!(event = "run_passed_on", tenant = %run.tenant, run = run.run);
+                match self.store.release_run(lease).await {
+                    Err(rollcall_store::StoreError::LostLease) => Ok(()),
+                    other => Ok(other?),
+                }
+            }
+            Stop::Error(error) => Err(error),
+        }
+    }
+
+    async fn enumerate_under(
+        &self,
+        lease: &RunLease,
+        record: &RunRecord,
+        stop_at_ms: u64,
+        graph_used: &mut Option<GraphClient>,
+    ) -> Result<(), Stop> {
+        let run = lease.run();
+        let settings = self.store.run_settings(run).await?;
+        let graph = &*graph_used.insert(credentialed(&settings, self)?);
+        let known = while_kept(&self.store, lease, Known::load(&self.store, run)).await??;
+        let mut enumeration = Enumeration {
+            app: self,
+            lease,
+            settings: &settings,
+            graph,
+            classifier: Classifier {
+                run,
+                scope: &settings.scope,
+                known,
+                changed: HashSet::new(),
+            },
+            links: HashSet::new(),
+            end: ChainEnd::of(record),
+            next: None,
+            reported: Usage::default(),
+            stop_at_ms,
+            deadline_at_ms: record.deadline_at_ms,
+        };
+        let resumed = record.last_page > 0 || record.generation > 1;
+        if resumed {
+            enumeration.resume().await?;
+        }
+        let ended = enumeration.follow().await;
+        if let Err(Stop::OutOfTime) = ended {
+            self.doorbell.enumerate(run, 0).await?;
+        }
+        ended
+    }
+}
+
+/// The tenant's client. A secret that is not there is a credential that does not work.
+fn credentialed(settings: &TenantSettings, app: &App) -> Result<GraphClient, Stop> {
+    graph_client(settings, &app.secrets, &app.ambient).map_err(|error| match &error {
+        GraphError::BadConfig {
+            setting: "credential",
+            ..
+        } => Stop::Fail(FailReason::CredentialRejected, error.to_string()),
+        _ => error.into(),
+    })
+}
+
+impl Enumeration<'_> {
+    /// Reads back what was committed before: who was seen as changed, and where the chain goes on.
+    async fn resume(&mut self) -> Result<(), Stop> {
+        let (store, run) = (&self.app.store, self.lease.run());
+        let batches = while_kept(store, self.lease, store.batches(run, None)).await??;
+        for batch in batches {
+            let read = store.page(run, batch.generation, batch.page, &batch.digest);
+            let page = while_kept(store, self.lease, read).await??;
+            self.classifier.remember(&page);
+            if batch.generation != self.end.generation {
+                continue;
+            }
+            if let Some(link) = &page.next_link {
+                self.links.insert(link.clone());
+            }
+            if batch.page == self.end.page {
+                let text = page.next_link.as_deref().unwrap_or_default();
+                self.next = Some(self.graph.next_link(text)?);
+            }
+        }
+        if self.end.page > 0 && self.next.is_none() {
+            return Err(Stop::Fail(
+                FailReason::Incomplete,
+                format!("the batch of page {} is missing", self.end.page),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Follows the chain to its last page.
+    async fn follow(&mut self) -> Result<(), Stop> {
+        while self.end.page < PAGES_MAX {
+            let now_ms = self.app.ambient.now_ms();
+            if now_ms >= self.deadline_at_ms {
+                let detail = "the deadline passed while users were enumerated";
+                return Err(Stop::Fail(FailReason::Deadline, detail.into()));
+            }
+            if now_ms >= self.stop_at_ms {
+                return Err(Stop::OutOfTime);
+            }
+            let at = self.next.as_ref().map_or(PageAt::First, PageAt::Link);
+            let fetched = self.graph.users_page(at);
+            match while_kept(&self.app.store, self.lease, fetched).await? {
+                Ok(page) => {
+                    if self.commit(page).await? {
+                        return Ok(());
+                    }
+                }
+                Err(error @ GraphError::PageTokenExpired { .. }) => self.begin_again(error).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(unreliable(format!(
+            "the chain has more than {PAGES_MAX} pages"
+        )))
+    }
+
+    /// Commits a page and rings for its work; `true` when it was the last.
+    async fn commit(&mut self, page: UsersPage) -> Result<bool, Stop> {
+        let link = page.next.as_ref().map(|next| next.as_str().to_owned());
+        if let Some(link) = &link
+            && !self.links.insert(link.clone())
+        {
+            return Err(unreliable(format!(
+                "the next link of page {} was given before",
+                self.end.page + 1
+            )));
+        }
+        let unknown = page.users.iter().filter(|u| u.account_enabled.is_none());
+        let unknown = unknown.count() as u64;
+        let payload = self.classifier.sort(page.users, link);
+        let is_last = payload.next_link.is_none();
+        if is_last {
+            self.check_sealable(payload.sightings(), unknown)?;
+        }
+        let used = self.app.usage(Some(self.graph));
+        let commit = PageCommit {
+            after: &self.end,
+            payload: &payload,
+            unknown,
+            usage: used.since(&self.reported),
+        };
+        self.end = self.app.store.commit_page(self.lease, &commit).await?;
+        self.reported = used;
+        self.next = page.next;
+        let run = self.lease.run();
+        info!(event = "page_committed", tenant = %run.tenant, run = run.run,
+            generation = self.end.generation, page = self.end.page,
+            token = self.lease.token(), users = payload.sightings(),
+            changed = payload.changed.len(), last = is_last,
+            graph_request_id = page.request_id.as_deref().unwrap_or(""));
+        let doorbell = &self.app.doorbell;
+        if !payload.changed.is_empty() {
+            doorbell
+                .batch(run, self.end.generation, self.end.page, 0)
+                .await?;
+        }
+        if is_last {
+            doorbell.finalize(run, 0).await?;
+        }
+        Ok(is_last)
+    }
+
+    /// Nobody at all, or nobody with a known state, is not a list of users.
+    fn check_sealable(&self, sightings: u64, unknown: u64) -> Result<(), Stop> {
+        let (sightings, unknown) = (self.end.sightings + sightings, self.end.unknown + unknown);
+        if sightings == 0 {
+            return Err(Stop::Fail(
+                FailReason::EmptyEnumeration,
+                "Graph answered without a single user".into(),
+            ));
+        }
+        if unknown == sightings {
+            return Err(unreliable(format!(
+                "accountEnabled is null for all {sightings} users; check the permission to read it"
+            )));
+        }
+        Ok(())
+    }
+
+    /// A page token died: page 1 again, in a new generation. What was seen stays seen.
+    async fn begin_again(&mut self, error: GraphError) -> Result<(), Stop> {
+        if self.end.generation >= GENERATIONS_MAX {
+            return Err(error.into());
+        }
+        let run = self.lease.run();
+        warn!(event = "generation_restarted", tenant = %run.tenant, run = run.run,
+            generation = self.end.generation + 1, scope_guests = self.settings.scope.guests,
+            error = %error);
+        self.end = self.app.store.new_generation(self.lease, &self.end).await?;
+        self.links.clear();
+        self.next = None;
+        Ok(())
+    }
+}
+
+fn unreliable(detail: String) -> Stop {
+    Stop::Fail(FailReason::EnumerationUnreliable, detail)
+}

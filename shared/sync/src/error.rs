@@ -1,0 +1,73 @@
+//! How a step can end short of its work.
+
+use rollcall_core::run::FailReason;
+use rollcall_graph::GraphError;
+use rollcall_store::StoreError;
+
+/// Why an event was not handled. The caller (SQS, the scheduler) delivers it again.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum HandlerError {
+    /// The event is none that this function gets.
+    #[error("the event is not understood: {0}")]
+    BadEvent(String),
+    /// The store could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A queue could not be written.
+    #[error("a queue is not available: {0}")]
+    Queue(String),
+}
+
+/// What ends a step before its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The run cannot be completed: fail it, with this reason.
+    Fail(FailReason, String),
+    /// Somebody else has the lease, or the run has ended: write nothing more.
+    Lost,
+    /// Time is up: go on in another invocation.
+    OutOfTime,
+    /// Something that may pass: the event comes again.
+    Error(HandlerError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::LostLease => Self::Lost,
+            // A list that cannot be read is never an empty list.
+            StoreError::Corrupt { .. } => Self::Fail(FailReason::Incomplete, error.to_string()),
+            other => Self::Error(HandlerError::Store(other)),
+        }
+    }
+}
+
+impl From<GraphError> for Stop {
+    fn from(error: GraphError) -> Self {
+        Self::Fail(fail_reason(&error), error.to_string())
+    }
+}
+
+impl From<HandlerError> for Stop {
+    fn from(error: HandlerError) -> Self {
+        match error {
+            HandlerError::Store(error) => error.into(),
+            other => Self::Error(other),
+        }
+    }
+}
+
+/// The reason of a run that an error of Graph ended.
+fn fail_reason(error: &GraphError) -> FailReason {
+    match error {
+        GraphError::Unavailable { .. }
+        | GraphError::Refused { .. }
+        | GraphError::BadConfig { .. } => FailReason::GraphUnavailable,
+        GraphError::Denied { .. } => FailReason::GraphDenied,
+        GraphError::CredentialRejected { .. } => FailReason::CredentialRejected,
+        GraphError::UnsafeLink { .. } => FailReason::UnsafeLink,
+        GraphError::PageTokenExpired { .. } | GraphError::Unreliable { .. } => {
+            FailReason::EnumerationUnreliable
+        }
+    }
+}

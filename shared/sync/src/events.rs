@@ -1,0 +1,145 @@
+//! The events that Lambda delivers, turned into steps: a schedule's payload, or SQS messages, which
+//! are answered with the ids of those that failed (`ReportBatchItemFailures`).
+//! <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
+
+use std::future::Future;
+
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use rollcall_core::ids::TenantId;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tracing::{error, warn};
+
+use crate::app::App;
+use crate::doorbell::{BatchBell, RunBell};
+use crate::error::HandlerError;
+
+/// What a schedule sends.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scheduled {
+    schedule: Schedule,
+    #[serde(default)]
+    tenants: Option<Vec<TenantId>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Schedule {
+    Full,
+    Sweep,
+}
+
+fn scheduled(event: &Value) -> Result<Option<Scheduled>, HandlerError> {
+    if event.get("schedule").is_none() {
+        return Ok(None);
+    }
+    serde_json::from_value(event.clone())
+        .map(Some)
+        .map_err(|e| HandlerError::BadEvent(e.to_string()))
+}
+
+impl App {
+    /// The enumerator's handler: a schedule starts runs, a message goes on with one.
+    ///
+    /// # Errors
+    /// [`HandlerError`] for an event that is none, or a schedule that could not be carried out.
+    pub async fn enumerator(&self, event: Value, stop_at_ms: u64) -> Result<Value, HandlerError> {
+        let app = self.metered();
+        match scheduled(&event)? {
+            Some(Scheduled {
+                schedule: Schedule::Full,
+                tenants,
+            }) => {
+                let report = app.start(tenants.as_deref()).await?;
+                serde_json::to_value(report).map_err(|e| HandlerError::BadEvent(e.to_string()))
+            }
+            Some(_) => Err(HandlerError::BadEvent(
+                "the enumerator has no such schedule".into(),
+            )),
+            None => {
+                each_message(event, async |bell: RunBell| {
+                    app.enumerate(&bell.run, stop_at_ms).await
+                })
+                .await
+            }
+        }
+    }
+
+    /// The worker's handler: a message names a batch.
+    ///
+    /// # Errors
+    /// [`HandlerError::BadEvent`] for an event that is none.
+    pub async fn worker(&self, event: Value, stop_at_ms: u64) -> Result<Value, HandlerError> {
+        each_message(event, async |bell: BatchBell| {
+            self.metered()
+                .work(&bell.run, bell.generation, bell.page, stop_at_ms)
+                .await
+        })
+        .await
+    }
+
+    /// The finalizer's handler: a message names a run; a schedule sweeps.
+    ///
+    /// # Errors
+    /// [`HandlerError`] for an event that is none, or a sweep that could not be carried out.
+    pub async fn finalizer(&self, event: Value, stop_at_ms: u64) -> Result<Value, HandlerError> {
+        let app = self.metered();
+        match scheduled(&event)? {
+            Some(Scheduled {
+                schedule: Schedule::Sweep,
+                ..
+            }) => {
+                app.sweep().await?;
+                Ok(json!({}))
+            }
+            Some(_) => Err(HandlerError::BadEvent(
+                "the finalizer has no such schedule".into(),
+            )),
+            None => {
+                each_message(event, async |bell: RunBell| {
+                    app.finalize(&bell.run, stop_at_ms).await
+                })
+                .await
+            }
+        }
+    }
+}
+
+/// Handles the messages of an event one after the other. A message that cannot be read is
+/// acknowledged with a warning: it would not be readable the next time either.
+async fn each_message<Bell, Step>(
+    event: Value,
+    mut step: impl FnMut(Bell) -> Step,
+) -> Result<Value, HandlerError>
+where
+    Bell: DeserializeOwned,
+    Step: Future<Output = Result<(), HandlerError>>,
+{
+    let event: SqsEvent =
+        serde_json::from_value(event).map_err(|e| HandlerError::BadEvent(e.to_string()))?;
+    let mut failures = Vec::new();
+    for message in event.records {
+        let Some(bell) = read_bell(&message) else {
+            continue;
+        };
+        if let Err(problem) = step(bell).await {
+            error!(event = "message_failed", message_id = message.message_id, error = %problem);
+            failures.push(json!({ "itemIdentifier": message.message_id }));
+        }
+    }
+    Ok(json!({ "batchItemFailures": failures }))
+}
+
+fn read_bell<Bell: DeserializeOwned>(message: &SqsMessage) -> Option<Bell> {
+    let body = message.body.as_deref().unwrap_or_default();
+    match serde_json::from_str(body) {
+        Ok(bell) => Some(bell),
+        Err(problem) => {
+            warn!(event = "message_unreadable", message_id = message.message_id,
+                error = %problem);
+            None
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! The finalizer: proof, confirmation, plan, guards, then the only place that switches users off.
+
+use rollcall_core::ids::RunRef;
+use rollcall_core::proof::{NotProven, check_batches};
+use rollcall_core::run::{FailReason, RunState};
+use rollcall_core::settings::TenantSettings;
+use rollcall_core::status::{Reason, Status, StoredUser};
+use rollcall_graph::GraphClient;
+use rollcall_store::{
+    AcquiredRun, Held, RunLease, RunRecord, RunStep, RunTotals, StoreError, StoredPlan,
+    WRITES_PER_TRANSACTION_MAX,
+};
+use tracing::{info, warn};
+
+use rollcall_core::plan::Deactivation;
+
+use crate::app::App;
+use crate::error::{HandlerError, Stop};
+use crate::keep::while_kept;
+
+/// How often a group of users that changed under the finalizer is read again.
+const REREADS_MAX: u32 = 10;
+
+impl App {
+    /// Takes a run from its last batch to its end, or as far as time allows.
+    pub(crate) async fn finalize(&self, run: &RunRef, stop_at_ms: u64) -> Result<(), HandlerError> {
+        let owner = self.ambient.random_uuid();
+        let (lease, record) = match self
+            .store
+            .acquire_run(run, RunStep::Finalize, &owner)
+            .await?
+        {
+            AcquiredRun::Granted(lease, record) => (lease, record),
+            AcquiredRun::Busy { until_ms } => {
+                // Who has the lease may have looked before the last batch was done: ring again.
+                let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
+                return self
+                    .doorbell
+                    .finalize(run, delay_ms.clamp(1, RING_AGAIN_MS))
+                    .await;
+            }
+            AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
+        };
+        info!(event = "run_leased", step = "finalize", tenant = %run.tenant, run = run.run,
+            token = lease.token(), owner, state = record.state.stored_name());
+        let mut graph = None;
+        match self
+            .finalize_under(&lease, &record, stop_at_ms, &mut graph)
+            .await
+        {
+            Ok(Progress::Ended) => Ok(()),
+            Ok(Progress::BatchesOpen) => match self.store.release_run(&lease).await {
+                Ok(()) | Err(StoreError::LostLease) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            Err(stop) => self.end_short(&lease, stop, graph.as_ref()).await,
+        }
+    }
+
+    async fn finalize_under(
+        &self,
+        lease: &RunLease,
+        record: &RunRecord,
+        stop_at_ms: u64,
+        graph: &mut Option<GraphClient>,
+    ) -> Result<Progress, Stop> {
+        let run = lease.run();
+        let settings = self.store.run_settings(run).await?;
+        let past_deadline = self.ambient.now_ms() >= record.deadline_at_ms;
+        if past_deadline && record.state != RunState::Applying {
+            let detail = "the deadline passed before the first deactivation";
+            return Err(Stop::Fail(FailReason::Deadline, detail.into()));
+        }
+        if record.state == RunState::Draining {
+            let batches = self.store.batches(run, Some(record.generation)).await?;
+            let facts: Vec<_> = batches
+                .iter()
+                .map(rollcall_store::BatchRecord::fact)
+                .collect();
+            match check_batches(&sealed(record)?, &facts) {
+                Ok(()) => {}
+                Err(NotProven::Open { open }) => {
+                    info!(event = "batches_open", tenant = %run.tenant, run = run.run, open);
+                    return Ok(Progress::BatchesOpen);
+                }
+                Err(NotProven::Incomplete(detail)) => {
+                    return Err(Stop::Fail(FailReason::Incomplete, detail));
+                }
+            }
+            self.store.begin_finalizing(lease).await?;
+        }
+        let head = self.store.head(&run.tenant).await?;
+        let plan = match self.store.plan(run, &head).await? {
+            Some(plan) => plan,
+            None => {
+                self.make_plan(lease, record, &settings, &head, graph)
+                    .await?
+            }
+        };
+        if record.state != RunState::Applying
+            && let Some(progress) = self
+                .before_applying(lease, &settings, &plan, graph.as_ref())
+                .await?
+        {
+            return Ok(progress);
+        }
+        let totals = self.apply(lease, &plan, stop_at_ms).await?;
+        self.complete(lease, &totals, graph.as_ref()).await
+    }
+
+    /// The guards, and the step after which the run only rolls forward. Gives the end, if the run
+    /// ends here.
+    async fn before_applying(
+        &self,
+        lease: &RunLease,
+        settings: &TenantSettings,
+        plan: &StoredPlan,
+        graph: Option<&GraphClient>,
+    ) -> Result<Option<Progress>, Stop> {
+        let run = lease.run();
+        if let Some(trip) = settings.guards.check(plan.numbers) {
+            let held = Held {
+                trip,
+                plan: plan.plan.hash().to_string(),
+                deactivations: plan.numbers.deactivations,
+            };
+            warn!(event = "run_held", tenant = %run.tenant, run = run.run, guard = ?trip.guard,
+                limit = trip.limit, value = trip.value, plan = held.plan,
+                deactivations = held.deactivations);
+            let usage = self.usage(graph);
+            self.store
+                .hold_run(lease, &held, &plan.totals, &usage)
+                .await?;
+            return Ok(Some(Progress::Ended));
+        }
+        if plan.plan.entries().is_empty() {
+            return self.complete(lease, &plan.totals, graph).await.map(Some);
+        }
+        self.store.begin_applying(lease).await?;
+        Ok(None)
+    }
+
+    async fn complete(
+        &self,
+        lease: &RunLease,
+        totals: &RunTotals,
+        graph: Option<&GraphClient>,
+    ) -> Result<Progress, Stop> {
+        let run = lease.run();
+        self.store
+            .complete_run(lease, totals, &self.usage(graph))
+            .await?;
+        info!(event = "run_completed", tenant = %run.tenant, run = run.run,
+            users_seen = totals.users_seen, created = totals.changes.created,
+            updated = totals.changes.updated, reactivated = totals.changes.reactivated,
+            deactivated = totals.deactivated.total());
+        Ok(Progress::Ended)
+    }
+
+    /// Carries the plan out, group by group. There is no Graph call and no deadline any more.
+    async fn apply(
+        &self,
+        lease: &RunLease,
+        stored: &StoredPlan,
+        stop_at_ms: u64,
+    ) -> Result<RunTotals, Stop> {
+        let run = lease.run();
+        let mut totals = stored.totals;
+        for group in stored.plan.entries().chunks(WRITES_PER_TRANSACTION_MAX) {
+            if self.ambient.now_ms() >= stop_at_ms {
+                self.doorbell.finalize(run, 0).await?;
+                return Err(Stop::OutOfTime);
+            }
+            let applied = while_kept(&self.store, lease, self.apply_group(lease, group)).await??;
+            for deactivation in applied {
+                totals.deactivated.count(deactivation.reason());
+            }
+        }
+        Ok(totals)
+    }
+
+    /// Switches off those of a group who are still as they were planned. Gives all whom this run
+    /// has switched off, in an earlier invocation too.
+    async fn apply_group<'p>(
+        &self,
+        lease: &RunLease,
+        group: &'p [Deactivation],
+    ) -> Result<Vec<&'p Deactivation>, Stop> {
+        let run = lease.run();
+        let ids: Vec<_> = group.iter().map(|entry| entry.id().clone()).collect();
+        for _ in 0..REREADS_MAX {
+            let users = self.store.users(&run.tenant, &ids).await?;
+            let sorted = sort_group(run, group, users);
+            let written = if sorted.due.is_empty() {
+                Ok(())
+            } else {
+                self.store.deactivate(lease, &sorted.due).await
+            };
+            match written {
+                Ok(()) => {
+                    for (user, entry) in &sorted.due {
+                        info!(event = "user_deactivated", tenant = %run.tenant, run = run.run,
+                            id = %user.id, reason = %entry.reason(), evidence = entry.detail(),
+                            token = lease.token());
+                    }
+                    for id in &sorted.changed_since {
+                        info!(event = "user_left_alone", tenant = %run.tenant, run = run.run,
+                            %id, why = "changed since the plan");
+                    }
+                    let now = sorted.due.iter().map(|(_, entry)| *entry);
+                    return Ok(now.chain(sorted.done_before).collect());
+                }
+                Err(StoreError::Changed { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Stop::Error(HandlerError::Store(StoreError::Changed {
+            what: "a user of the plan, again and again,",
+        })))
+    }
+}
+
+/// How long a ring that met another invocation waits at most, in milliseconds: short beside a run,
+/// long beside the look that the other one is taking.
+const RING_AGAIN_MS: u64 = 15_000;
+
+/// How far a finalizer came.
+enum Progress {
+    /// The run has ended.
+    Ended,
+    /// Batches are still being worked on; the last of them rings again.
+    BatchesOpen,
+}
+
+struct Sorted<'p> {
+    due: Vec<(StoredUser, &'p Deactivation)>,
+    done_before: Vec<&'p Deactivation>,
+    changed_since: Vec<rollcall_core::ids::ObjectId>,
+}
+
+fn sort_group<'p>(run: &RunRef, group: &'p [Deactivation], users: Vec<StoredUser>) -> Sorted<'p> {
+    let mut sorted = Sorted {
+        due: Vec::new(),
+        done_before: Vec::new(),
+        changed_since: Vec::new(),
+    };
+    for user in users {
+        let Some(entry) = group.iter().find(|entry| *entry.id() == user.id) else {
+            continue;
+        };
+        let is_due = user.version == entry.version()
+            && user.status == Status::Active
+            && user.reason != Reason::Manual;
+        let was_done = user.status == Status::Inactive
+            && user.status_run == Some(run.run)
+            && user.reason == entry.reason();
+        if is_due {
+            sorted.due.push((user, entry));
+        } else if was_done {
+            sorted.done_before.push(entry);
+        } else {
+            sorted.changed_since.push(user.id);
+        }
+    }
+    sorted
+}
+
+/// The seal of a run that is past its enumeration.
+pub(crate) fn sealed(record: &RunRecord) -> Result<rollcall_core::proof::Seal, Stop> {
+    record.seal().ok_or_else(|| {
+        Stop::Fail(
+            FailReason::Incomplete,
+            "the run was sealed without a last page".into(),
+        )
+    })
+}

@@ -1,0 +1,300 @@
+//! Making the plan: the proof, the finalizer's own view of the directory, the evidence.
+
+use std::collections::BTreeMap;
+
+use rollcall_core::evidence::{Answers, Evidence, Resolution, Streak, StreakRule, resolve};
+use rollcall_core::guard::PlanNumbers;
+use rollcall_core::ids::ObjectId;
+use rollcall_core::plan::Plan;
+use rollcall_core::proof::{Absence, CompletenessProof, NotProven, Sightings, prove};
+use rollcall_core::run::FailReason;
+use rollcall_core::settings::TenantSettings;
+use rollcall_core::status::{ChangeKind, Reason, Status};
+use rollcall_graph::GraphClient;
+use rollcall_store::{
+    BatchRecord, Head, RunLease, RunRecord, RunTotals, StoreError, StoredPlan, UserStanding,
+};
+use tracing::{info, warn};
+
+use crate::app::{App, graph_client};
+use crate::confirm::{CANARIES_MAX, ask};
+use crate::error::Stop;
+use crate::finalize::sealed;
+use crate::keep::while_kept;
+
+/// The finalizer's own view of the directory.
+#[derive(Default)]
+struct View {
+    active: u64,
+    /// ACTIVE before this run, and seen by it.
+    known_seen: u64,
+    /// ACTIVE before this run.
+    known: u64,
+    absences: Vec<Absence>,
+    canaries: Vec<ObjectId>,
+}
+
+impl View {
+    fn add(&mut self, proof: &CompletenessProof, user: &UserStanding) {
+        if user.standing.status != Status::Active {
+            return;
+        }
+        self.active += 1;
+        let run = proof.run().run;
+        let is_new = matches!(
+            user.last_change,
+            Some((by, ChangeKind::Created | ChangeKind::Reactivated)) if by == run
+        );
+        let absence = proof.absence(&user.id);
+        self.known += u64::from(!is_new);
+        self.known_seen += u64::from(!is_new && absence.is_none());
+        match absence {
+            // A person's word stands, seen or not.
+            Some(_) if user.standing.reason == Reason::Manual => {}
+            Some(absence) => self.absences.push(absence),
+            None if self.canaries.len() < CANARIES_MAX => self.canaries.push(user.id.clone()),
+            None => {}
+        }
+    }
+}
+
+/// What was judged about the absent.
+#[derive(Default)]
+struct Judged {
+    evidence: Vec<Evidence>,
+    streaks: Vec<(ObjectId, Streak)>,
+    contradicted: u64,
+    awaiting: u64,
+}
+
+impl App {
+    /// Proves, confirms, and stores the plan.
+    pub(crate) async fn make_plan(
+        &self,
+        lease: &RunLease,
+        record: &RunRecord,
+        settings: &TenantSettings,
+        head: &Head,
+        graph: &mut Option<GraphClient>,
+    ) -> Result<StoredPlan, Stop> {
+        let run = lease.run();
+        let batches = while_kept(&self.store, lease, self.store.batches(run, None)).await??;
+        let proving = self.prove(record, &batches);
+        let proof = while_kept(&self.store, lease, proving).await??;
+        info!(event = "run_proven", tenant = %run.tenant, run = run.run,
+            generation = record.generation, pages = proof.seal().pages,
+            sightings = proof.seal().sightings, users_seen = proof.users_seen());
+        let viewing = self.view(&proof);
+        let view = while_kept(&self.store, lease, viewing).await??;
+        if view.known > 0 && view.known_seen == 0 {
+            return Err(Stop::Fail(
+                FailReason::EnumerationUnreliable,
+                format!("none of the {} known active users was seen", view.known),
+            ));
+        }
+        // The plan is made even when the shrink guard will hold it: a hold names a plan, and what
+        // Graph says of the absent is what the person who decides needs.
+        let judged = self.judge(lease, settings, head, &view, graph).await?;
+        let mut evidence = judged.evidence;
+        evidence.extend(candidates(&proof, &batches));
+        let entries = self.at_their_versions(lease, evidence).await?;
+        let plan = Plan::new(&proof, entries);
+        let stored = StoredPlan {
+            numbers: PlanNumbers {
+                users_seen: proof.users_seen(),
+                users_seen_before: head.last_full_seen,
+                active: view.active,
+                deactivations: plan.entries().len() as u64,
+            },
+            totals: totals(
+                record,
+                &batches,
+                &proof,
+                judged.contradicted,
+                judged.awaiting,
+            ),
+            plan,
+        };
+        info!(event = "plan_made", tenant = %run.tenant, run = run.run, plan = %stored.plan.hash(),
+            deactivations = stored.numbers.deactivations, active = view.active,
+            absent = view.absences.len(), contradicted = judged.contradicted,
+            awaiting_confirmation = judged.awaiting);
+        match self
+            .store
+            .store_plan(lease, &stored, record.settings_revision, head)
+            .await
+        {
+            Ok(()) => Ok(stored),
+            Err(StoreError::Changed {
+                what: "the tenant's settings",
+            }) => Err(Stop::Fail(
+                FailReason::SettingsChanged,
+                "the tenant's settings changed while the run was under way".into(),
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads every page of the run and proves that the sealed generation is whole.
+    async fn prove(
+        &self,
+        record: &RunRecord,
+        batches: &[BatchRecord],
+    ) -> Result<CompletenessProof, Stop> {
+        let run = &record.run;
+        let mut sightings = Sightings::new();
+        let mut facts = Vec::new();
+        for batch in batches {
+            let page = self
+                .store
+                .page(run, batch.generation, batch.page, &batch.digest)
+                .await?;
+            if batch.generation == record.generation {
+                let fact = batch.fact();
+                sightings.add_sealed(run, &fact, batch.digest.clone(), &page);
+                facts.push(fact);
+            } else {
+                sightings.add_earlier(run, batch.generation, batch.page, &page);
+            }
+        }
+        prove(run.clone(), sealed(record)?, &facts, sightings).map_err(|problem| match problem {
+            NotProven::Incomplete(detail) => Stop::Fail(FailReason::Incomplete, detail),
+            // It was closed before this step began, and a batch never opens again.
+            NotProven::Open { .. } => Stop::Fail(FailReason::Incomplete, problem.to_string()),
+        })
+    }
+
+    async fn view(&self, proof: &CompletenessProof) -> Result<View, StoreError> {
+        let mut view = View::default();
+        self.store
+            .standings(&proof.run().tenant, |user| view.add(proof, &user))
+            .await?;
+        Ok(view)
+    }
+
+    /// Asks about the absent, and records the streaks of those who were not found.
+    async fn judge(
+        &self,
+        lease: &RunLease,
+        settings: &TenantSettings,
+        head: &Head,
+        view: &View,
+        graph: &mut Option<GraphClient>,
+    ) -> Result<Judged, Stop> {
+        let run = lease.run();
+        if view.absences.is_empty() {
+            return Ok(Judged::default());
+        }
+        let client = &*graph.insert(graph_client(settings, &self.secrets, &self.ambient)?);
+        let asking = ask(client, &view.absences, &view.canaries);
+        let answers = while_kept(&self.store, lease, asking).await??;
+        let asked: Vec<_> = answers.by_id.keys().cloned().collect();
+        let streaks = self.store.streaks(&run.tenant, &asked).await?;
+        let rule = StreakRule {
+            run: run.run,
+            last_proven_run: head.last_full_run,
+            confirmed_by: settings.guards.absences_confirmed_by,
+        };
+        let judged = judge_all(lease, &view.absences, &answers, &streaks, rule);
+        let recording = self.store.record_streaks(lease, &judged.streaks);
+        while_kept(&self.store, lease, recording).await??;
+        Ok(judged)
+    }
+
+    /// The version of each user of the plan, read with every write seen. Who is not ACTIVE any
+    /// more, or was decided about by a person, is left out.
+    async fn at_their_versions(
+        &self,
+        lease: &RunLease,
+        evidence: Vec<Evidence>,
+    ) -> Result<Vec<(Evidence, u64)>, Stop> {
+        let ids: Vec<_> = evidence.iter().map(|e| e.id().clone()).collect();
+        let reading = self.store.users(&lease.run().tenant, &ids);
+        let users = while_kept(&self.store, lease, reading).await??;
+        let due: BTreeMap<_, _> = users
+            .into_iter()
+            .filter(|user| user.status == Status::Active && user.reason != Reason::Manual)
+            .map(|user| (user.id, user.version))
+            .collect();
+        Ok(evidence
+            .into_iter()
+            .filter_map(|evidence| {
+                let version = *due.get(evidence.id())?;
+                Some((evidence, version))
+            })
+            .collect())
+    }
+}
+
+fn judge_all(
+    lease: &RunLease,
+    absences: &[Absence],
+    answers: &Answers,
+    streaks: &BTreeMap<ObjectId, Streak>,
+    rule: StreakRule,
+) -> Judged {
+    let run = lease.run();
+    let mut judged = Judged::default();
+    for absence in absences {
+        let id = absence.id();
+        match resolve(absence, answers, streaks.get(id).copied(), rule) {
+            Resolution::Evident(evidence) => {
+                if evidence.reason() == Reason::NotFound {
+                    judged
+                        .streaks
+                        .push((id.clone(), rule.extend(streaks.get(id).copied())));
+                }
+                judged.evidence.push(evidence);
+            }
+            Resolution::Contradicted => {
+                warn!(event = "absence_contradicted", tenant = %run.tenant, run = run.run, %id);
+                judged.contradicted += 1;
+            }
+            Resolution::Awaiting(streak) => {
+                info!(event = "absence_awaits", tenant = %run.tenant, run = run.run, %id,
+                    runs = streak.runs);
+                judged.streaks.push((id.clone(), streak));
+                judged.awaiting += 1;
+            }
+            Resolution::Unanswered => {
+                info!(event = "absence_unanswered", tenant = %run.tenant, run = run.run, %id);
+                judged.awaiting += 1;
+            }
+        }
+    }
+    judged
+}
+
+/// The workers' candidates, as far as each is its id's last sighting.
+fn candidates(proof: &CompletenessProof, batches: &[BatchRecord]) -> Vec<Evidence> {
+    batches
+        .iter()
+        .flat_map(|batch| &batch.result.candidates)
+        .filter_map(|candidate| Evidence::from_candidate(proof, candidate))
+        .collect()
+}
+
+fn totals(
+    record: &RunRecord,
+    batches: &[BatchRecord],
+    proof: &CompletenessProof,
+    contradicted: u64,
+    awaiting_confirmation: u64,
+) -> RunTotals {
+    let mut totals = RunTotals {
+        users_seen: proof.users_seen(),
+        ..RunTotals::default()
+    };
+    for batch in batches {
+        totals.changes.add(batch.result.changes);
+        totals.workers.read_units += batch.usage.capacity.read_units;
+        totals.workers.write_units += batch.usage.capacity.write_units;
+        if batch.generation == record.generation {
+            totals.batches += 1;
+            totals.kept.unknown += batch.result.unknown;
+        }
+    }
+    totals.kept.contradicted = contradicted;
+    totals.kept.awaiting_confirmation = awaiting_confirmation;
+    totals
+}

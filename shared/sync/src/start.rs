@@ -1,0 +1,86 @@
+//! Starting runs, when the schedule or a person asks.
+
+use rollcall_core::ids::{RunRef, TenantId};
+use rollcall_core::run::RunMode;
+use rollcall_store::{StartedRun, StoreError, TenantRecord};
+use serde::Serialize;
+use tracing::{error, info};
+
+use crate::app::App;
+use crate::error::HandlerError;
+
+/// How often a start that met another change of the same tenant is tried again.
+const START_ATTEMPTS_MAX: u32 = 5;
+
+/// What a start did.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct StartReport {
+    runs: Vec<Started>,
+    failed: Vec<NotStarted>,
+}
+
+#[derive(Debug, Serialize)]
+struct Started {
+    #[serde(flatten)]
+    run: RunRef,
+    /// Whether the run was active already.
+    joined: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct NotStarted {
+    tenant: TenantId,
+    error: String,
+}
+
+impl App {
+    /// Starts a run of each tenant, or of those named, and rings the enumerator for it. A tenant
+    /// that fails to start does not keep the others from starting.
+    pub(crate) async fn start(
+        &self,
+        only: Option<&[TenantId]>,
+    ) -> Result<StartReport, HandlerError> {
+        let mut report = StartReport::default();
+        for tenant in self.store.tenants().await? {
+            let id = tenant.settings.id.clone();
+            let wanted = only.is_none_or(|only| only.contains(&id));
+            if tenant.removed || !wanted {
+                continue;
+            }
+            match self.start_one(tenant).await {
+                Ok(started) => report.runs.push(started),
+                Err(problem) => {
+                    error!(event = "run_not_started", tenant = %id, error = %problem);
+                    report.failed.push(NotStarted {
+                        tenant: id,
+                        error: problem.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    async fn start_one(&self, mut tenant: TenantRecord) -> Result<Started, HandlerError> {
+        let mut attempt = 1;
+        let started = loop {
+            match self.store.start_run(&tenant, RunMode::Full).await {
+                Err(StoreError::Changed { .. }) if attempt < START_ATTEMPTS_MAX => {
+                    attempt += 1;
+                    let now = self.store.tenant(&tenant.settings.id).await?;
+                    tenant = now.unwrap_or(tenant);
+                }
+                other => break other?,
+            }
+        };
+        let (run, joined) = match started {
+            StartedRun::Started(run) => (run, false),
+            StartedRun::AlreadyActive(run) => (run, true),
+        };
+        info!(event = "run_started", tenant = %run.tenant, run = run.run, joined);
+        if !joined {
+            self.doorbell.enumerate(&run, 0).await?;
+        }
+        Ok(Started { run, joined })
+    }
+}

@@ -1,0 +1,150 @@
+//! The sweeper: rings again for what is stuck, and ends what is overdue. It takes no input but the
+//! store, so it can run at any time, any number of times.
+
+use rollcall_core::ids::{RunRef, TenantId};
+use rollcall_core::run::{FailReason, RunState};
+use rollcall_store::{AcquiredRun, BatchRecord, RunRecord, RunStep};
+use tracing::{error, info};
+
+use crate::app::App;
+use crate::error::{HandlerError, Stop};
+
+/// A batch that was leased so often and is not done has something in it that cannot be worked on.
+/// SQS gives up after five deliveries; the sweeper rings again, so this is four times that.
+const BATCH_LEASES_MAX: u64 = 20;
+
+/// How many batches are rung for in one sweep of a tenant: more than the workers take on at once.
+const RINGS_MAX: usize = 200;
+
+impl App {
+    /// Looks after every tenant's active run.
+    pub(crate) async fn sweep(&self) -> Result<(), HandlerError> {
+        let mut first_problem = None;
+        for tenant in self.store.tenants().await? {
+            let id = tenant.settings.id;
+            if let Err(problem) = self.sweep_tenant(&id).await {
+                error!(event = "sweep_failed", tenant = %id, error = %problem);
+                first_problem.get_or_insert(problem);
+            }
+        }
+        first_problem.map_or(Ok(()), Err)
+    }
+
+    async fn sweep_tenant(&self, tenant: &TenantId) -> Result<(), HandlerError> {
+        let Some(active) = self.store.head(tenant).await?.active_run else {
+            return Ok(());
+        };
+        let run = RunRef {
+            tenant: tenant.clone(),
+            run: active,
+        };
+        let Some(record) = self.store.run(&run).await? else {
+            return Ok(());
+        };
+        let now_ms = self.ambient.now_ms();
+        let is_held_by_somebody = record
+            .lease
+            .as_ref()
+            .is_some_and(|lease| !lease.has_lapsed(now_ms));
+        let is_overdue = now_ms >= record.deadline_at_ms && record.state != RunState::Applying;
+        if is_held_by_somebody {
+            // Whoever it is looks at the deadline too; but a batch may be stuck meanwhile.
+            return self.ring_batches(&record).await.map(|_| ());
+        }
+        match record.state {
+            RunState::Failed => self.give_up(&record, None).await,
+            _ if is_overdue => {
+                let detail = "the deadline passed, and nobody was working on the run";
+                self.give_up(&record, Some((FailReason::Deadline, detail)))
+                    .await
+            }
+            RunState::Enumerating => {
+                self.ring_batches(&record).await?;
+                self.doorbell.enumerate(&run, 0).await
+            }
+            RunState::Draining => {
+                if self.ring_batches(&record).await? == 0 {
+                    self.doorbell.finalize(&run, 0).await?;
+                }
+                Ok(())
+            }
+            RunState::Finalizing | RunState::Applying => self.doorbell.finalize(&run, 0).await,
+            RunState::Completed | RunState::Held | RunState::Rejected | RunState::Superseded => {
+                Ok(())
+            }
+        }
+    }
+
+    /// Rings for the batches that nobody is working on; gives how many are open.
+    async fn ring_batches(&self, record: &RunRecord) -> Result<usize, HandlerError> {
+        if !matches!(record.state, RunState::Enumerating | RunState::Draining) {
+            return Ok(0);
+        }
+        let now_ms = self.ambient.now_ms();
+        let batches = self
+            .store
+            .batches(&record.run, Some(record.generation))
+            .await?;
+        let open: Vec<_> = batches.iter().filter(|b| b.state.is_open()).collect();
+        let is_live = |batch: &BatchRecord| {
+            batch
+                .lease
+                .as_ref()
+                .is_some_and(|lease| !lease.has_lapsed(now_ms))
+        };
+        let leases = |batch: &BatchRecord| batch.lease.as_ref().map_or(0, |lease| lease.token);
+        if let Some(stuck) = open
+            .iter()
+            .find(|b| leases(b) >= BATCH_LEASES_MAX && !is_live(b))
+        {
+            let detail = format!(
+                "batch {}/{} was leased {} times and never done",
+                stuck.generation,
+                stuck.page,
+                leases(stuck)
+            );
+            self.give_up(record, Some((FailReason::Incomplete, &detail)))
+                .await?;
+            return Ok(open.len());
+        }
+        // While some batch is being worked on, those that were never leased are still in the queue.
+        let some_live = open.iter().any(|batch| is_live(batch));
+        let unattended = open
+            .iter()
+            .filter(|batch| !is_live(batch) && (batch.lease.is_some() || !some_live));
+        for batch in unattended.take(RINGS_MAX) {
+            info!(event = "batch_rung_again", tenant = %record.run.tenant, run = record.run.run,
+                generation = batch.generation, page = batch.page);
+            self.doorbell
+                .batch(&record.run, batch.generation, batch.page, 0)
+                .await?;
+        }
+        Ok(open.len())
+    }
+
+    /// Fails a run that nobody holds, or finishes failing it.
+    async fn give_up(
+        &self,
+        record: &RunRecord,
+        reason: Option<(FailReason, &str)>,
+    ) -> Result<(), HandlerError> {
+        let owner = self.ambient.random_uuid();
+        let run = &record.run;
+        let lease = match self.store.acquire_run(run, RunStep::GiveUp, &owner).await? {
+            AcquiredRun::Granted(lease, now) if now.state == RunState::Failed => {
+                return Ok(self.store.close_failed_run(&lease).await?);
+            }
+            AcquiredRun::Granted(lease, _) => lease,
+            AcquiredRun::Busy { .. } | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => {
+                return Ok(());
+            }
+        };
+        match reason {
+            Some((reason, detail)) => {
+                let stop = Stop::Fail(reason, detail.to_owned());
+                self.end_short(&lease, stop, None).await
+            }
+            None => Ok(self.store.release_run(&lease).await?),
+        }
+    }
+}

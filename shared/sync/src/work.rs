@@ -1,0 +1,212 @@
+//! A worker: one batch, from its lease to DONE.
+
+use std::collections::BTreeMap;
+
+use rollcall_core::ids::{ObjectId, RunRef};
+use rollcall_core::page::{ChangedSighting, PagePayload};
+use rollcall_core::reconcile::SightingContext;
+use rollcall_core::run::RunState;
+use rollcall_core::settings::TenantSettings;
+use rollcall_core::status::{SightingOrder, StoredUser};
+use rollcall_store::{
+    AcquiredBatch, BatchLease, BatchRecord, BatchResult, StoreError, UserWrite,
+    WRITES_PER_TRANSACTION_MAX,
+};
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::error::{HandlerError, Stop};
+
+/// How often a group of users that changed under the worker is read and decided again. Only another
+/// sighting of the same user, or a person, changes one meanwhile.
+const REREADS_MAX: u32 = 10;
+
+/// A lease is renewed when a third of it has passed.
+const RENEWALS_PER_LEASE: u64 = 3;
+
+impl App {
+    /// Works through one batch.
+    pub(crate) async fn work(
+        &self,
+        run: &RunRef,
+        generation: u32,
+        page: u32,
+        stop_at_ms: u64,
+    ) -> Result<(), HandlerError> {
+        let owner = self.ambient.random_uuid();
+        let acquired = self
+            .store
+            .acquire_batch(run, generation, page, &owner)
+            .await?;
+        let (lease, batch) = match acquired {
+            AcquiredBatch::Granted(lease, batch) => (lease, batch),
+            AcquiredBatch::Busy { until_ms } => {
+                let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
+                return self.doorbell.batch(run, generation, page, delay_ms).await;
+            }
+            AcquiredBatch::Over | AcquiredBatch::Unknown => return Ok(()),
+        };
+        info!(event = "batch_leased", tenant = %run.tenant, run = run.run, generation, page,
+            token = lease.token(), owner);
+        match self.work_under(&lease, &batch, stop_at_ms).await {
+            Ok(()) => self.ring_if_sealed(run).await,
+            Err(Stop::Lost) => {
+                warn!(event = "batch_lease_lost", tenant = %run.tenant, run = run.run, generation,
+                    page, token = lease.token());
+                Ok(())
+            }
+            Err(Stop::OutOfTime) => {
+                match self.store.release_batch(&lease).await {
+                    Ok(()) | Err(StoreError::LostLease) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                self.doorbell.batch(run, generation, page, 0).await
+            }
+            Err(Stop::Error(error)) => Err(error),
+            Err(Stop::Fail(_, detail)) => Err(HandlerError::Store(StoreError::Corrupt {
+                item: format!("batch {generation}/{page} of run {run}"),
+                detail,
+            })),
+        }
+    }
+
+    async fn work_under(
+        &self,
+        lease: &BatchLease,
+        batch: &BatchRecord,
+        stop_at_ms: u64,
+    ) -> Result<(), Stop> {
+        let run = lease.run();
+        let settings = self.store.run_settings(run).await?;
+        let page = self
+            .store
+            .page(run, batch.generation, batch.page, &batch.digest)
+            .await?;
+        let mut work = BatchWork {
+            app: self,
+            lease,
+            batch,
+            settings: &settings,
+            result: BatchResult::default(),
+            kept_at_ms: self.ambient.now_ms(),
+        };
+        let sightings = last_of_each(&page);
+        for group in sightings.chunks(WRITES_PER_TRANSACTION_MAX) {
+            if self.ambient.now_ms() >= stop_at_ms {
+                return Err(Stop::OutOfTime);
+            }
+            work.keep().await?;
+            work.group(group).await?;
+        }
+        let (result, used) = (work.result, self.usage(None));
+        let counted = page.sightings();
+        self.store
+            .finish_batch(lease, counted, &result, &used)
+            .await?;
+        info!(event = "batch_done", tenant = %run.tenant, run = run.run,
+            generation = batch.generation, page = batch.page, token = lease.token(), counted,
+            created = result.changes.created, updated = result.changes.updated,
+            reactivated = result.changes.reactivated, unknown = result.unknown,
+            candidates = result.candidates.len());
+        Ok(())
+    }
+
+    /// Every batch that is done after the seal rings the finalizer; no counter decides.
+    async fn ring_if_sealed(&self, run: &RunRef) -> Result<(), HandlerError> {
+        let record = self.store.run(run).await?;
+        if record.is_some_and(|record| record.state == RunState::Draining) {
+            self.doorbell.finalize(run, 0).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Each id once: of two sightings on one page the later one stands.
+fn last_of_each(page: &PagePayload) -> Vec<&ChangedSighting> {
+    let by_id: BTreeMap<&ObjectId, &ChangedSighting> =
+        page.changed.iter().map(|s| (&s.user.id, s)).collect();
+    by_id.into_values().collect()
+}
+
+struct BatchWork<'a> {
+    app: &'a App,
+    lease: &'a BatchLease,
+    batch: &'a BatchRecord,
+    settings: &'a TenantSettings,
+    result: BatchResult,
+    kept_at_ms: u64,
+}
+
+impl BatchWork<'_> {
+    async fn keep(&mut self) -> Result<(), Stop> {
+        let now_ms = self.app.ambient.now_ms();
+        if now_ms >= self.kept_at_ms + self.lease.lease_ms() / RENEWALS_PER_LEASE {
+            self.app.store.keep_batch(self.lease).await?;
+            self.kept_at_ms = now_ms;
+        }
+        Ok(())
+    }
+
+    /// Reads, decides and writes a group of users; again, if one of them changed meanwhile.
+    async fn group(&mut self, group: &[&ChangedSighting]) -> Result<(), Stop> {
+        let ids: Vec<_> = group.iter().map(|s| s.user.id.clone()).collect();
+        for _ in 0..REREADS_MAX {
+            let tenant = &self.lease.run().tenant;
+            let stored = self.app.store.users(tenant, &ids).await?;
+            let stored: BTreeMap<_, _> = stored.into_iter().map(|u| (u.id.clone(), u)).collect();
+            let (writes, result) = self.decide(group, &stored);
+            let written = if writes.is_empty() {
+                Ok(())
+            } else {
+                self.app.store.write_users(self.lease, &writes).await
+            };
+            match written {
+                Ok(()) => {
+                    self.result.changes.add(result.changes);
+                    self.result.unknown += result.unknown;
+                    self.result.candidates.extend(result.candidates);
+                    return Ok(());
+                }
+                Err(StoreError::Changed { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Stop::Error(HandlerError::Store(StoreError::Changed {
+            what: "a user, again and again,",
+        })))
+    }
+
+    fn decide(
+        &self,
+        group: &[&ChangedSighting],
+        stored: &BTreeMap<ObjectId, StoredUser>,
+    ) -> (Vec<UserWrite>, BatchResult) {
+        let mut writes = Vec::new();
+        let mut result = BatchResult::default();
+        let now_ms = self.app.ambient.now_ms();
+        for sighting in group {
+            let context = SightingContext {
+                run: self.lease.run().run,
+                order: SightingOrder {
+                    generation: self.batch.generation,
+                    page: self.batch.page,
+                    index: sighting.index,
+                },
+                scope: &self.settings.scope,
+                now_ms,
+            };
+            let before = stored.get(&sighting.user.id);
+            let decision = context.decide(&sighting.user, before);
+            if let Some(kind) = decision.counts {
+                result.changes.count(kind);
+            }
+            result.unknown += u64::from(decision.unknown);
+            result.candidates.extend(decision.candidate);
+            writes.extend(decision.write.map(|after| UserWrite {
+                before: before.cloned(),
+                after,
+            }));
+        }
+        (writes, result)
+    }
+}
