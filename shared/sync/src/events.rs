@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
 
 use std::future::Future;
+use std::pin::Pin;
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use rollcall_core::ids::TenantId;
@@ -52,15 +53,16 @@ impl App {
                 schedule: Schedule::Full,
                 tenants,
             }) => {
-                let report = app.start(tenants.as_deref()).await?;
+                let report = boxed(async move { app.start(tenants.as_deref()).await }).await?;
                 serde_json::to_value(report).map_err(|e| HandlerError::BadEvent(e.to_string()))
             }
             Some(_) => Err(HandlerError::BadEvent(
                 "the enumerator has no such schedule".into(),
             )),
             None => {
-                each_message(event, async |bell: RunBell| {
-                    app.enumerate(&bell.run, stop_at_ms).await
+                each_message(event, |bell: RunBell| {
+                    let app = app.clone();
+                    boxed(async move { app.enumerate(&bell.run, stop_at_ms).await })
                 })
                 .await
             }
@@ -72,10 +74,12 @@ impl App {
     /// # Errors
     /// [`HandlerError::BadEvent`] for an event that is none.
     pub async fn worker(&self, event: Value, stop_at_ms: u64) -> Result<Value, HandlerError> {
-        each_message(event, async |bell: BatchBell| {
-            self.metered()
-                .work(&bell.run, bell.generation, bell.page, stop_at_ms)
-                .await
+        each_message(event, |bell: BatchBell| {
+            let app = self.metered();
+            boxed(async move {
+                app.work(&bell.run, bell.generation, bell.page, stop_at_ms)
+                    .await
+            })
         })
         .await
     }
@@ -91,15 +95,16 @@ impl App {
                 schedule: Schedule::Sweep,
                 ..
             }) => {
-                app.sweep().await?;
+                boxed(async move { app.sweep().await }).await?;
                 Ok(json!({}))
             }
             Some(_) => Err(HandlerError::BadEvent(
                 "the finalizer has no such schedule".into(),
             )),
             None => {
-                each_message(event, async |bell: RunBell| {
-                    app.finalize(&bell.run, stop_at_ms).await
+                each_message(event, |bell: RunBell| {
+                    let app = app.clone();
+                    boxed(async move { app.finalize(&bell.run, stop_at_ms).await })
                 })
                 .await
             }
@@ -107,16 +112,19 @@ impl App {
     }
 }
 
+type Step<T = ()> = Pin<Box<dyn Future<Output = Result<T, HandlerError>> + Send>>;
+
+/// A step's future is large and deeply nested; behind a pointer it is neither to its callers.
+fn boxed<T>(step: impl Future<Output = Result<T, HandlerError>> + Send + 'static) -> Step<T> {
+    Box::pin(step)
+}
+
 /// Handles the messages of an event one after the other. A message that cannot be read is
 /// acknowledged with a warning: it would not be readable the next time either.
-async fn each_message<Bell, Step>(
+async fn each_message<Bell: DeserializeOwned>(
     event: Value,
     mut step: impl FnMut(Bell) -> Step,
-) -> Result<Value, HandlerError>
-where
-    Bell: DeserializeOwned,
-    Step: Future<Output = Result<(), HandlerError>>,
-{
+) -> Result<Value, HandlerError> {
     let event: SqsEvent =
         serde_json::from_value(event).map_err(|e| HandlerError::BadEvent(e.to_string()))?;
     let mut failures = Vec::new();

@@ -1,0 +1,84 @@
+//! What the three functions have in common: their environment, their clients, and Lambda's loop.
+//!
+//! It promises that a step is told to stop well before Lambda cuts it off, so that it can pass its
+//! work on. It never looks into an event: that is the step's.
+
+use std::future::Future;
+
+use aws_config::BehaviorVersion;
+pub use lambda_runtime::Error;
+use lambda_runtime::{LambdaEvent, service_fn};
+use rollcall_ambient::Ambient;
+use rollcall_store::{Store, TableNames};
+use rollcall_sync::{App, HandlerError, Queues, Secrets};
+use serde_json::Value;
+
+/// A step stops when a quarter of its time is left, but not earlier than this before its end, in
+/// milliseconds: what it has begun by then (one page, one group of users) has to fit in.
+const STOP_MARGIN_MS_MAX: u64 = 60_000;
+
+/// Runs a handler until Lambda ends the process.
+///
+/// # Errors
+/// An environment variable that is missing, or an error of the runtime.
+pub async fn run<Step, Handled>(step: Step) -> Result<(), Error>
+where
+    Step: Fn(App, Value, u64) -> Handled,
+    Handled: Future<Output = Result<Value, HandlerError>>,
+{
+    rollcall_telemetry::init_lambda();
+    let ambient = Ambient::system();
+    let app = app(&ambient).await?;
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
+        let stop_at_ms = stop_at_ms(ambient.now_ms(), event.context.deadline);
+        step(app.clone(), event.payload, stop_at_ms)
+            .await
+            .map_err(Error::from)
+    }))
+    .await
+}
+
+/// When a step has to stop, for an invocation that is cut off at `deadline_ms`.
+fn stop_at_ms(now_ms: u64, deadline_ms: u64) -> u64 {
+    let left_ms = deadline_ms.saturating_sub(now_ms);
+    deadline_ms - (left_ms / 4).min(STOP_MARGIN_MS_MAX)
+}
+
+async fn app(ambient: &Ambient) -> Result<App, Error> {
+    let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
+    let tables = TableNames {
+        directory: variable("ROLLCALL_DIRECTORY_TABLE")?,
+        coordination: variable("ROLLCALL_COORDINATION_TABLE")?,
+    };
+    let queues = Queues {
+        client: aws_sdk_sqs::Client::new(&config),
+        enumerate_url: variable("ROLLCALL_ENUMERATE_QUEUE_URL")?,
+        batch_url: variable("ROLLCALL_BATCH_QUEUE_URL")?,
+        finalize_url: variable("ROLLCALL_FINALIZE_QUEUE_URL")?,
+    };
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let store = Store::new(client, tables, ambient.clone());
+    Ok(App::new(
+        store,
+        queues,
+        Secrets::Environment,
+        ambient.clone(),
+    ))
+}
+
+fn variable(name: &str) -> Result<String, Error> {
+    std::env::var(name)
+        .map_err(|_| Error::from(format!("the environment variable {name} is not set")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_stops_a_minute_or_a_quarter_of_its_time_before_it_is_cut_off() {
+        assert_eq!(stop_at_ms(0, 900_000), 840_000);
+        assert_eq!(stop_at_ms(0, 120_000), 90_000);
+        assert_eq!(stop_at_ms(500, 400), 400);
+    }
+}
