@@ -205,8 +205,7 @@ impl Queue {
             .as_ref()
             .map(|to| to.receive_count_max);
         let mut received = Received::default();
-        let mut taken = Vec::new();
-        while taken.len() < count_max.min(room) {
+        while received.delivered.len() < count_max.min(room) {
             let Some(&number) = self.visible.first() else {
                 break;
             };
@@ -228,10 +227,6 @@ impl Queue {
                 receipt_handle: self.handle(number, stored.message.receive_count_here),
                 message: stored.message.clone(),
             });
-            taken.push((number, stored));
-        }
-        // Put back only now: with a visibility timeout of 0 a message would be taken again.
-        for (number, stored) in taken {
             self.put(number, stored);
         }
         Ok(received)

@@ -47,6 +47,22 @@ async fn every_message_wakes_one_of_many_long_polls() {
 }
 
 #[tokio::test]
+async fn a_long_poll_is_woken_by_a_message_given_back() {
+    let service = Service::start().await;
+    let queue = service.queue("woken-back", &[]).await;
+    queue.send("m").await;
+    let handle = queue.receive(1).await.remove(0).receipt_handle.unwrap();
+    let poll = queue.clone();
+    let poll = tokio::spawn(async move { poll.bodies(20).await });
+    sleep(Duration::from_millis(300)).await;
+    let change = service.client.change_message_visibility();
+    let change = change.queue_url(&queue.url).receipt_handle(handle);
+    change.visibility_timeout(0).send().await.unwrap();
+    let bodies = timeout(SOON, poll).await.expect("woken at once");
+    assert_eq!(bodies.unwrap(), ["m"]);
+}
+
+#[tokio::test]
 async fn a_long_poll_without_a_message_ends_empty_after_its_wait() {
     let service = Service::start().await;
     let queue = service.queue("empty", &[]).await;

@@ -204,10 +204,11 @@ async fn a_message_received_too_often_goes_to_the_dead_letter_queue() {
     assert_eq!(queue.receive(3).await.len(), 1);
 
     // A long poll on the dead-letter queue is woken by the move.
-    let waiting = tokio::spawn(async move { grave.receive(10).await });
+    let waiting = tokio::spawn(async move { grave.receive(20).await });
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert!(queue.receive(1).await.is_empty());
-    let dead = waiting.await.unwrap().remove(0);
+    let woken = tokio::time::timeout(Duration::from_millis(1_500), waiting).await;
+    let dead = woken.expect("woken at once").unwrap().remove(0);
     assert_eq!(dead.message_id, Some(id));
     let attributes = dead.attributes.unwrap();
     let source = &attributes[&System::DeadLetterQueueSourceArn];
