@@ -111,6 +111,14 @@ impl GraphClient {
         })
     }
 
+    /// A next link that was kept as text, if it still leads to the configured origin.
+    ///
+    /// # Errors
+    /// [`GraphError::UnsafeLink`] when it does not.
+    pub fn next_link(&self, text: &str) -> Result<NextLink, GraphError> {
+        NextLink::parse(&self.endpoints().graph_root, text)
+    }
+
     /// How many users the directory says it has; `None` where the service does not count. The
     /// number lags: good for an alarm, never for a proof.
     /// <https://learn.microsoft.com/graph/api/user-list>
