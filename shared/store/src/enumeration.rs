@@ -75,7 +75,7 @@ pub struct PageCommit<'a> {
 
 impl Store {
     /// Commits the next page of the chain: the page, its batch, and the chain's new end, all or
-    /// nothing. A page without a next link seals the run. A page on which nothing changed has no
+    /// nothing. A page without a next link seals the run, and gives the lease back. A page on which nothing changed has no
     /// work, so its batch is done at once.
     ///
     /// # Errors
@@ -104,16 +104,15 @@ impl Store {
         } else {
             RunEvent::CommitPage
         };
+        // The seal gives the lease back: the finalizer need not wait for it to lapse.
+        let lease_ms = if is_last { 0 } else { lease.lease_ms() };
         let changes = Changes::new()
             .set("state", text(event.to_state().stored_name()))
             .set("last_page", number(end.page))
             .set("last_digest", text(digest.as_str()))
             .set("sightings", number(end.sightings))
             .set("unknown", number(end.unknown))
-            .set(
-                "lease_until",
-                number(self.ambient.now_ms() + lease.lease_ms()),
-            );
+            .set("lease_until", number(self.ambient.now_ms() + lease_ms));
         let previous = page.after.digest.as_ref().map(PageDigest::as_str);
         let condition = lease_is(lease.token())
             .and(run_allows(event))
