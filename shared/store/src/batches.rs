@@ -196,30 +196,35 @@ impl Store {
         }
     }
 
-    /// Revokes what is still open of a run, or of one generation of it, so that no worker can write
-    /// for it any more. It can be done again, and goes on where it was interrupted.
+    /// Revokes what is still open of a run's generation, so that no worker can write for it any
+    /// more; earlier generations were revoked when they were left. It can be done again, and goes on
+    /// where it was interrupted.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when the run's lease is somebody else's.
-    pub async fn revoke_open_batches(
-        &self,
-        lease: &RunLease,
-        generation: Option<u32>,
-    ) -> Result<u64, StoreError> {
+    /// [`StoreError::LostLease`] when the run's lease is somebody else's; [`StoreError::Corrupt`]
+    /// when the list of batches is shorter than the chain of pages: a batch that is not in the list
+    /// would stay open.
+    pub(crate) async fn revoke_open_batches(&self, lease: &RunLease) -> Result<(), StoreError> {
         // One action is the check of the lease.
         const PER_TRANSACTION: usize = TRANSACTION_ACTIONS_MAX - 1;
-        let batches = self.batches(lease.run(), generation).await?;
+        let run = self.run(lease.run()).await?.ok_or(StoreError::LostLease)?;
+        let batches = self.batches(&run.run, Some(run.generation)).await?;
+        if batches.len() < run.last_page as usize {
+            return Err(StoreError::Corrupt {
+                item: format!("the list of batches of run {}", run.run),
+                detail: format!("has {} of {} batches", batches.len(), run.last_page),
+            });
+        }
         let open: Vec<_> = batches.iter().filter(|b| b.state.is_open()).collect();
         for chunk in open.chunks(PER_TRANSACTION) {
-            let revoked = self.revoke(lease, chunk).await;
-            match revoked {
+            match self.revoke(lease, chunk).await {
                 Ok(()) => {}
                 // A worker finished one of them at this moment: take them one by one.
                 Err(StoreError::Changed { .. }) => self.revoke_one_by_one(lease, chunk).await?,
                 Err(error) => return Err(error),
             }
         }
-        Ok(open.len() as u64)
+        Ok(())
     }
 
     async fn revoke_one_by_one(

@@ -165,7 +165,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's.
     pub async fn close_failed_run(&self, lease: &RunLease) -> Result<(), StoreError> {
-        self.revoke_open_batches(lease, None).await?;
+        self.revoke_open_batches(lease).await?;
         let cleared = self.clear_active_run(lease).await;
         match cleared {
             // A copy has cleared it.

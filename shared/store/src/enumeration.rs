@@ -215,8 +215,7 @@ impl Store {
         lease: &RunLease,
         old: &ChainEnd,
     ) -> Result<ChainEnd, StoreError> {
-        self.revoke_open_batches(lease, Some(old.generation))
-            .await?;
+        self.revoke_open_batches(lease).await?;
         let generation = old.generation + 1;
         let changes = Changes::new()
             .set("generation", number(generation))

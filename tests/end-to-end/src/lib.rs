@@ -239,6 +239,22 @@ impl World {
     }
 }
 
+/// The event that Lambda delivers for one message.
+#[must_use]
+pub fn sqs_event(body: &Value) -> Value {
+    json!({ "Records": [{
+        "messageId": "1",
+        "receiptHandle": "1",
+        "body": body.to_string(),
+        "attributes": {},
+        "messageAttributes": {},
+        "md5OfBody": "",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:queue",
+        "awsRegion": "us-east-1",
+    }] })
+}
+
 /// The id of a user of the emulator, as the system has it.
 ///
 /// # Errors
