@@ -65,6 +65,7 @@ struct TenantFileEntry {
     cloud: Option<Cloud>,
     graph_url: Option<ServiceUrl>,
     login_url: Option<ServiceUrl>,
+    #[serde(deserialize_with = "credential")]
     credential: Credential,
     #[serde(default)]
     scope: Scope,
@@ -257,9 +258,12 @@ impl TryFrom<CredentialEntry> for Credential {
         }
         match (entry.env, entry.secrets_manager) {
             (Some(name), None) if is_environment_name(&name) => Ok(Self::SecretEnv(name)),
-            (Some(name), None) => Err(format!(
-                "{name:?} is not the name of an environment variable: A-Z, a-z, 0-9 and _"
-            )),
+            // It may be the secret itself, so it is not repeated.
+            (Some(_), None) => Err(
+                "env is not the name of an environment variable (A-Z, a-z, 0-9 and _); the \
+                 secret itself belongs into that variable, not into the file"
+                    .into(),
+            ),
             (None, Some(_)) => Err("secrets_manager is not supported by this version: use \
                  { kind = \"secret\", env = \"NAME\" }"
                 .into()),
@@ -280,6 +284,31 @@ impl From<Credential> for CredentialEntry {
             pem_file: None,
         }
     }
+}
+
+/// Takes a table and nothing else. What stands in its place may be the secret itself, so an error
+/// does not repeat it, as one of serde's own would.
+fn credential<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Credential, D::Error> {
+    struct Table;
+    impl<'de> serde::de::Visitor<'de> for Table {
+        type Value = Credential;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table such as { kind = \"secret\", env = \"NAME\" }")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Credential, E> {
+            Err(E::custom(format_args!(
+                "invalid type: string, expected {}",
+                &self as &dyn serde::de::Expected
+            )))
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Credential, A::Error> {
+            Credential::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+        }
+    }
+    from.deserialize_any(Table)
 }
 
 fn is_environment_name(name: &str) -> bool {

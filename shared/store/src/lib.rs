@@ -40,7 +40,9 @@ pub use enumeration::{ChainEnd, PageCommit};
 pub use error::StoreError;
 pub use journal::JournalEntry;
 pub use leases::{AcquiredBatch, AcquiredRun, BatchLease, RunLease, RunStep};
-pub use meter::{Capacity, Meter};
+use meter::Meter;
+
+pub use meter::Capacity;
 pub use plans::StoredPlan;
 pub use runs::{GraphUsage, RunRecord, Usage};
 pub use schema::LOGIN_INDEX;
@@ -88,11 +90,12 @@ impl Store {
         }
     }
 
-    /// The same store with a meter of its own, which starts at nothing.
+    /// The same store with a meter of its own, which starts at nothing. What it counts is counted by
+    /// this store too.
     #[must_use]
     pub fn metered(&self) -> Self {
         Self {
-            meter: Meter::default(),
+            meter: self.meter.part(),
             ..self.clone()
         }
     }

@@ -16,31 +16,44 @@ pub struct Capacity {
 
 /// Sums up capacity. Clones count into the same sums.
 #[derive(Debug, Clone, Default)]
-pub struct Meter(Arc<Sums>);
+pub(crate) struct Meter(Arc<Sums>);
 
 #[derive(Debug, Default)]
 struct Sums {
+    /// Whose sums these are a part of.
+    whole: Option<Meter>,
     // In halves: DynamoDB counts in halves of a unit.
     read_halves: AtomicU64,
     write_halves: AtomicU64,
 }
 
 impl Meter {
+    /// A meter that starts at nothing, and whose sums are a part of this one's.
+    pub(crate) fn part(&self) -> Self {
+        Self(Arc::new(Sums {
+            whole: Some(self.clone()),
+            ..Sums::default()
+        }))
+    }
+
     pub(crate) fn read<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.0
-            .read_halves
-            .fetch_add(halves(consumed), Ordering::Relaxed);
+        self.add(halves(consumed), |sums| &sums.read_halves);
     }
 
     pub(crate) fn write<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.0
-            .write_halves
-            .fetch_add(halves(consumed), Ordering::Relaxed);
+        self.add(halves(consumed), |sums| &sums.write_halves);
+    }
+
+    fn add(&self, halves: u64, of: fn(&Sums) -> &AtomicU64) {
+        let mut next = Some(self);
+        while let Some(meter) = next {
+            of(&meter.0).fetch_add(halves, Ordering::Relaxed);
+            next = meter.0.whole.as_ref();
+        }
     }
 
     /// All so far.
-    #[must_use]
-    pub fn total(&self) -> Capacity {
+    pub(crate) fn total(&self) -> Capacity {
         Capacity {
             read_units: from_halves(self.0.read_halves.load(Ordering::Relaxed)),
             write_units: from_halves(self.0.write_halves.load(Ordering::Relaxed)),

@@ -90,6 +90,11 @@ impl App {
             self.store.begin_finalizing(lease).await?;
         }
         let head = self.store.head(&run.tenant).await?;
+        if head.active_run != Some(run.run) {
+            // Without its head a run would be judged without a baseline.
+            let detail = "the tenant's head does not name this run";
+            return Err(Stop::Fail(FailReason::Incomplete, detail.into()));
+        }
         let plan = match self.store.plan(run, &head).await? {
             Some(plan) => plan,
             None => {

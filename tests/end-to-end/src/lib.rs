@@ -145,14 +145,6 @@ impl World {
     /// # Errors
     /// Whatever does not start.
     pub async fn drive_app(&self, app: &App, copies: usize) -> Result<Triggers, Problem> {
-        let queues = self.aws.queues();
-        let source = |url: &str, handler: Handler, concurrency_max: usize| EventSource {
-            queue_url: url.to_owned(),
-            function: handler_function(app, handler, copies),
-            concurrency_max,
-            batch_size_max: 1,
-            function_ms_max: None,
-        };
         let sweep = Schedule {
             name: "sweep".into(),
             first_after: Duration::ZERO,
@@ -161,12 +153,24 @@ impl World {
             function: handler_function(app, Handler::Finalizer, copies),
             function_ms_max: None,
         };
-        let sources = vec![
+        let sources = self.sources(app, copies);
+        Ok(Triggers::start(self.aws.sqs(), sources, vec![sweep]).await?)
+    }
+
+    fn sources(&self, app: &App, copies: usize) -> Vec<EventSource> {
+        let queues = self.aws.queues();
+        let source = |url: &str, handler: Handler, concurrency_max: usize| EventSource {
+            queue_url: url.to_owned(),
+            function: handler_function(app, handler, copies),
+            concurrency_max,
+            batch_size_max: 1,
+            function_ms_max: None,
+        };
+        vec![
             source(&queues.enumerate.url, Handler::Enumerator, 2),
             source(&queues.batch.url, Handler::Worker, WORKERS),
             source(&queues.finalize.url, Handler::Finalizer, 2),
-        ];
-        Ok(Triggers::start(self.aws.sqs(), sources, vec![sweep]).await?)
+        ]
     }
 
     /// Starts a run and waits for its end, with the handlers driven by their queues.
@@ -185,6 +189,20 @@ impl World {
         let triggers = self.drive_app(app, copies).await?;
         let run = self.start_run(app).await?;
         let ended = self.wait(&run).await;
+        triggers.stop().await;
+        ended
+    }
+
+    /// The same without a sweeper, and without looking at the run before it should have ended: for
+    /// measuring what the run itself consumes.
+    ///
+    /// # Errors
+    /// As [`World::sync`].
+    pub async fn sync_quietly(&self) -> Result<RunRecord, Problem> {
+        let observer = Store::new(self.aws.dynamodb().clone(), tables(), self.ambient.clone());
+        let triggers = Triggers::start(self.aws.sqs(), self.sources(&self.app, 1), vec![]).await?;
+        let run = self.start_run(&self.app).await?;
+        let ended = wait(&observer, &run).await;
         triggers.stop().await;
         ended
     }
@@ -208,19 +226,7 @@ impl World {
     /// # Errors
     /// The store's, or a run that does not end.
     pub async fn wait(&self, run: &RunRef) -> Result<RunRecord, Problem> {
-        for _ in 0..RUN_MS_MAX / LOOK_MS {
-            tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
-            let Some(record) = self.store.run(run).await? else {
-                continue;
-            };
-            if record.state.has_ended() {
-                let head = self.store.head(&run.tenant).await?;
-                if head.active_run != Some(run.run) {
-                    return Ok(record);
-                }
-            }
-        }
-        Err(format!("run {run} did not end: {:?}", self.store.run(run).await?).into())
+        wait(&self.store, run).await
     }
 
     /// Everybody in the directory, by id.
@@ -237,6 +243,22 @@ impl World {
             .await?;
         Ok(users)
     }
+}
+
+async fn wait(store: &Store, run: &RunRef) -> Result<RunRecord, Problem> {
+    for _ in 0..RUN_MS_MAX / LOOK_MS {
+        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+        let Some(record) = store.run(run).await? else {
+            continue;
+        };
+        if record.state.has_ended() {
+            let head = store.head(&run.tenant).await?;
+            if head.active_run != Some(run.run) {
+                return Ok(record);
+            }
+        }
+    }
+    Err(format!("run {run} did not end: {:?}", store.run(run).await?).into())
 }
 
 /// The event that Lambda delivers for one message.
@@ -299,17 +321,20 @@ fn handler_function(app: &App, handler: Handler, copies: usize) -> rollcall_loca
     })
 }
 
+fn tables() -> TableNames {
+    TableNames {
+        directory: "directory".into(),
+        coordination: "coordination".into(),
+    }
+}
+
 fn system(
     aws: &LocalAws,
     client: aws_sdk_dynamodb::Client,
     tenant: &Tenant,
     ambient: &Ambient,
 ) -> (Store, App) {
-    let tables = TableNames {
-        directory: "directory".into(),
-        coordination: "coordination".into(),
-    };
-    let store = Store::new(client, tables, ambient.clone());
+    let store = Store::new(client, tables(), ambient.clone());
     let queues = Queues {
         client: aws.sqs().clone(),
         enumerate_url: aws.queues().enumerate.url.clone(),
