@@ -1,0 +1,185 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use rollcall_core::ids::{RunRef, TenantId};
+use rollcall_core::status::Status;
+
+/// Keeps an application's user directory in step with Microsoft 365.
+///
+/// Without a command, the demo runs: it needs nothing and leaves nothing behind.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall", version, about, long_about)]
+#[command(after_help = "\
+Exit codes: 0 done, and every run COMPLETED; 1 an unexpected failure; 2 bad input; 3 a run is HELD; \
+4 a run FAILED. Of several, the highest.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where the local stack keeps its data; made if missing [default: the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR", env = "ROLLCALL_LOCAL")]
+    pub(crate) local: Option<PathBuf>,
+    /// Print results as one JSON object a line on stdout, and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// More on stderr; twice for more still
+    #[arg(short, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// No progress on stderr, errors alone
+    #[arg(short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Global {
+    /// How much to log: -1 for errors alone, 0 for warnings too, then more.
+    pub(crate) fn verbosity(&self) -> i8 {
+        if self.quiet {
+            -1
+        } else {
+            i8::try_from(self.verbose).unwrap_or(i8::MAX)
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the system at work on two synthetic tenants, in memory
+    Demo,
+    /// Add, change, look at, check and remove tenants
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Sync tenants, and see their runs to the end
+    Sync(SyncOptions),
+    /// Look at runs
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Look at the directory
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Add or change the tenants of a TOML file: all of them, or none if one is wrong
+    Put {
+        /// The tenant file
+        file: PathBuf,
+    },
+    /// List the tenants
+    List,
+    /// Show a tenant's settings
+    Show {
+        /// The tenant's id
+        tenant: TenantId,
+    },
+    /// Ask Graph whether a sync would work: credential, permissions, one page, a count
+    Check {
+        /// The tenant's id
+        tenant: TenantId,
+    },
+    /// Stop syncing a tenant; its users stay as they are
+    Remove {
+        /// The tenant's id
+        tenant: TenantId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SyncOptions {
+    /// Only this tenant; can be given several times [default: all]
+    #[arg(long = "tenant", value_name = "T")]
+    pub(crate) tenants: Vec<TenantId>,
+    /// How to learn what changed
+    #[arg(long, value_enum, default_value_t = Mode::Full)]
+    pub(crate) mode: Mode,
+}
+
+/// How a sync learns what changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Read the whole directory: the only mode that can find an absence
+    Full,
+}
+
+impl Mode {
+    /// Its name in an event.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// List runs, the oldest first
+    List {
+        /// Only this tenant's
+        #[arg(long, value_name = "T")]
+        tenant: Option<TenantId>,
+    },
+    /// Show one run with its batches, leases and evidence
+    Show {
+        /// The run: <tenant>/<number>
+        run: RunRef,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// List users
+    List {
+        /// Only this tenant's
+        #[arg(long, value_name = "T")]
+        tenant: Option<TenantId>,
+        /// Only those with this status
+        #[arg(long, value_name = "S", ignore_case = true)]
+        status: Option<StatusName>,
+    },
+    /// Show one user with his history
+    Show {
+        /// The tenant's id
+        tenant: TenantId,
+        /// The user's object id, or login name in any case
+        user: String,
+    },
+}
+
+/// A status, as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub(crate) enum StatusName {
+    /// May log in
+    Active,
+    /// May not
+    Inactive,
+}
+
+impl From<StatusName> for Status {
+    fn from(name: StatusName) -> Self {
+        match name {
+            StatusName::Active => Self::Active,
+            StatusName::Inactive => Self::Inactive,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_contradict_themselves_nowhere() {
+        Cli::command().debug_assert();
+    }
+}

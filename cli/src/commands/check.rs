@@ -1,0 +1,172 @@
+//! `tenant check`: asks Graph what a sync would ask, and changes nothing.
+
+use std::collections::BTreeSet;
+
+use rollcall_ambient::Ambient;
+use rollcall_core::ids::{ObjectId, TenantId};
+use rollcall_core::scope::Scope;
+use rollcall_core::status::{Implied, Reason};
+use rollcall_core::user::GraphUser;
+use rollcall_graph::{GraphClient, GraphError, PageAt};
+use rollcall_store::Store;
+use rollcall_sync::{Secrets, graph_client};
+use serde::Serialize;
+
+use super::tenant;
+use crate::exit::{Exit, bad_input};
+use crate::output::Output;
+use crate::output::table::{grouped, or_dash, table};
+
+/// What was found out. Fields that the check did not get to are null.
+#[derive(Debug, Serialize)]
+struct Report {
+    tenant: TenantId,
+    ok: bool,
+    /// Whether the token service takes the credential.
+    credential: Option<bool>,
+    /// Whether Graph answers all that a sync asks.
+    permissions: Option<bool>,
+    /// How many users Graph says there are.
+    count: Option<u64>,
+    page: Option<Page>,
+    error: Option<String>,
+}
+
+/// The first page, and what a sync would make of it.
+#[derive(Debug, Default, Serialize)]
+struct Page {
+    users: u64,
+    /// Whether there are further pages.
+    more: bool,
+    in_scope: u64,
+    /// Of those in scope.
+    disabled: u64,
+    out_of_scope: u64,
+    /// A field that decides is null: a sync changes nothing.
+    unknown: u64,
+}
+
+impl Page {
+    fn of(users: &[GraphUser], more: bool, scope: &Scope) -> Self {
+        let mut page = Self {
+            users: users.len() as u64,
+            more,
+            ..Self::default()
+        };
+        for user in users {
+            match Implied::by(user, scope) {
+                Implied::Active => page.in_scope += 1,
+                Implied::Inactive(Reason::OutOfScope) => page.out_of_scope += 1,
+                Implied::Inactive(_) => {
+                    page.in_scope += 1;
+                    page.disabled += 1;
+                }
+                Implied::Unknown => page.unknown += 1,
+            }
+        }
+        page
+    }
+}
+
+pub(crate) async fn run(
+    store: &Store,
+    ambient: &Ambient,
+    id: &TenantId,
+    output: &Output,
+) -> anyhow::Result<Exit> {
+    let settings = tenant(store, id).await?.settings;
+    let graph = graph_client(&settings, &Secrets::Environment, ambient)
+        .map_err(|error| bad_input(format!("tenant {id}: {error}")))?;
+    let mut report = Report {
+        tenant: id.clone(),
+        ok: false,
+        credential: None,
+        permissions: None,
+        count: None,
+        page: None,
+        error: None,
+    };
+    let exit = match ask(&graph, &settings.scope, &mut report).await {
+        Ok(()) => {
+            report.ok = true;
+            Exit::Done
+        }
+        Err(error) => {
+            match &error {
+                GraphError::CredentialRejected { .. } => report.credential = Some(false),
+                GraphError::Denied { .. } => {
+                    report.credential = Some(true);
+                    report.permissions = Some(false);
+                }
+                _ => {}
+            }
+            eprintln!("error: tenant {id}: {error}");
+            let exit = refused(&error);
+            report.error = Some(error.to_string());
+            exit
+        }
+    };
+    if output.is_json() {
+        output.object(&report)?;
+    } else {
+        output.text(report.table())?;
+    }
+    Ok(exit)
+}
+
+/// Whether Graph is there and says no, or something else is in the way.
+fn refused(error: &GraphError) -> Exit {
+    match error {
+        GraphError::CredentialRejected { .. }
+        | GraphError::Denied { .. }
+        | GraphError::Refused { .. } => Exit::Failed,
+        _ => Exit::Unexpected,
+    }
+}
+
+/// All that a sync asks: a page, a count, and the three ways to ask for those who are not seen.
+async fn ask(graph: &GraphClient, scope: &Scope, report: &mut Report) -> Result<(), GraphError> {
+    let page = graph.users_page(PageAt::First).await?;
+    report.credential = Some(true);
+    report.page = Some(Page::of(&page.users, page.next.is_some(), scope));
+    report.count = graph.count_users().await?;
+    let somebody: Vec<ObjectId> = page.users.iter().take(1).map(|u| u.id.clone()).collect();
+    graph.get_by_ids(&somebody).await?;
+    graph.users_by_id(&somebody).await?;
+    graph.deleted_users(&BTreeSet::from_iter(somebody)).await?;
+    report.permissions = Some(true);
+    Ok(())
+}
+
+impl Report {
+    fn table(&self) -> comfy_table::Table {
+        let yes = |answer: Option<bool>| match answer {
+            Some(true) => "yes".to_owned(),
+            Some(false) => "no".to_owned(),
+            None => "–".to_owned(),
+        };
+        let mut table = table(["checked", "found"]);
+        table.add_rows([
+            ["credential is taken".to_owned(), yes(self.credential)],
+            ["permissions suffice".into(), yes(self.permissions)],
+            [
+                "users, as Graph counts them".into(),
+                or_dash(self.count.map(grouped)),
+            ],
+        ]);
+        if let Some(page) = &self.page {
+            let more = if page.more { ", more follow" } else { "" };
+            table.add_rows([
+                [
+                    "users on the first page".to_owned(),
+                    format!("{}{more}", grouped(page.users)),
+                ],
+                ["of them in scope".into(), grouped(page.in_scope)],
+                ["of those disabled".into(), grouped(page.disabled)],
+                ["out of scope".into(), grouped(page.out_of_scope)],
+                ["undecided, for a null".into(), grouped(page.unknown)],
+            ]);
+        }
+        table
+    }
+}

@@ -1,0 +1,56 @@
+//! `run list|show`
+
+use rollcall_core::ids::{RunRef, TenantId};
+use rollcall_store::Store;
+
+use super::tenants_ever;
+use crate::args::RunCommand;
+use crate::exit::{Exit, bad_input};
+use crate::local::Place;
+use crate::output::Output;
+use crate::output::run::{RunDetails, RunView, runs_table};
+
+pub(crate) async fn run(
+    command: RunCommand,
+    place: &Place,
+    output: &Output,
+) -> anyhow::Result<Exit> {
+    let stack = place.open().await?;
+    match command {
+        RunCommand::List { tenant } => list(stack.store(), tenant.as_ref(), output).await?,
+        RunCommand::Show { run } => show(stack.store(), &run, output).await?,
+    }
+    stack.close().await;
+    Ok(Exit::Done)
+}
+
+async fn list(store: &Store, only: Option<&TenantId>, output: &Output) -> anyhow::Result<()> {
+    let mut views = Vec::new();
+    for tenant in tenants_ever(store, only).await? {
+        for run in store.runs(&tenant.settings.id).await? {
+            views.push(RunView::load(store, &run).await?);
+        }
+    }
+    if output.is_json() {
+        output.objects(&views)
+    } else {
+        output.text(runs_table(&views))
+    }
+}
+
+async fn show(store: &Store, run: &RunRef, output: &Output) -> anyhow::Result<()> {
+    let record = store.run(run).await?.ok_or_else(|| {
+        bad_input(format!(
+            "there is no run {run}; `run list` shows those that there are"
+        ))
+    })?;
+    let batches = store.batches(run, None).await?;
+    let head = store.head(&run.tenant).await?;
+    let plan = store.plan(run, &head).await?.map(|stored| stored.plan);
+    let details = RunDetails::of(&record, &batches, plan.as_ref());
+    if output.is_json() {
+        output.object(&details)
+    } else {
+        output.text(details.tables())
+    }
+}

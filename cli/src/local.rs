@@ -1,0 +1,116 @@
+//! The local stack: AWS in this process, its data in a directory or in memory.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rollcall_ambient::Ambient;
+use rollcall_local::{LocalAws, LocalSettings, QueueSettings};
+use rollcall_store::{Store, TableNames};
+
+use crate::exit::bad_input;
+
+/// How long a call of a function may take, in milliseconds: what Lambda allows at most.
+pub(crate) const FUNCTION_MS_MAX: u64 = 15 * 60 * 1_000;
+
+/// How long a message stays hidden, in seconds. Longer than any call takes, so that no message
+/// comes again while its function works on it. One that is lost meanwhile costs no time: the
+/// sweeper rings again.
+const VISIBILITY_S: u64 = FUNCTION_MS_MAX / 1_000 + 60;
+
+/// Where the system is that a command works on.
+#[derive(Debug)]
+pub(crate) struct Place {
+    dir: Option<PathBuf>,
+    ambient: Ambient,
+}
+
+impl Place {
+    /// The directory that was given, or the platform's.
+    pub(crate) fn of(dir: Option<PathBuf>, ambient: Ambient) -> Self {
+        Self {
+            dir: dir.or_else(data_folder),
+            ambient,
+        }
+    }
+
+    /// Starts the local stack there.
+    pub(crate) async fn open(&self) -> anyhow::Result<Stack> {
+        let dir = self.dir.as_deref().ok_or_else(|| {
+            bad_input("there is no data folder for this user; give a directory with --local DIR")
+        })?;
+        Stack::start(Some(dir), self.ambient.clone()).await
+    }
+}
+
+/// The platform's folder for the data of programs, with this program's folder in it.
+fn data_folder() -> Option<PathBuf> {
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let home = std::env::home_dir().filter(|path| path.is_absolute());
+    let folder = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        home.map(|home| home.join("Library/Application Support"))
+    } else {
+        // https://specifications.freedesktop.org/basedir-spec/latest/
+        variable("XDG_DATA_HOME").or_else(|| home.map(|home| home.join(".local/share")))
+    };
+    folder.map(|folder| folder.join("rollcall"))
+}
+
+/// AWS in this process, with the tables made.
+pub(crate) struct Stack {
+    aws: LocalAws,
+    store: Store,
+    ambient: Ambient,
+}
+
+impl Stack {
+    /// Starts it over a directory, or in memory.
+    pub(crate) async fn start(dir: Option<&Path>, ambient: Ambient) -> anyhow::Result<Self> {
+        let queue = QueueSettings {
+            visibility_s: VISIBILITY_S,
+            ..QueueSettings::default()
+        };
+        let settings = LocalSettings {
+            enumerate: queue,
+            batch: queue,
+            finalize: queue,
+        };
+        let aws = LocalAws::start(dir, ambient.clone(), settings).await?;
+        let tables = TableNames {
+            directory: "rollcall-directory".into(),
+            coordination: "rollcall-coordination".into(),
+        };
+        let store = Store::new(aws.dynamodb().clone(), tables, ambient.clone());
+        store
+            .create_tables()
+            .await
+            .context("the tables could not be made")?;
+        Ok(Self {
+            aws,
+            store,
+            ambient,
+        })
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) const fn ambient(&self) -> &Ambient {
+        &self.ambient
+    }
+
+    pub(crate) const fn aws(&self) -> &LocalAws {
+        &self.aws
+    }
+
+    /// Stops it, and frees the directory.
+    pub(crate) async fn close(self) {
+        self.aws.shutdown().await;
+    }
+}

@@ -1,0 +1,355 @@
+//! Runs, as JSON and as tables. The JSON is a contract: fields are added, never changed.
+
+use comfy_table::Table;
+use rollcall_core::counts::{ChangeCounts, DeactivatedBy, Kept};
+use rollcall_core::ids::{ObjectId, TenantId};
+use rollcall_core::lease::LeaseTerm;
+use rollcall_core::plan::Plan;
+use rollcall_core::run::{FailReason, RunMode};
+use rollcall_core::status::Reason;
+use rollcall_store::{BatchRecord, Capacity, GraphUsage, Held, RunRecord, Store, StoreError};
+use serde::Serialize;
+
+use super::table::{grouped, or_dash, right, table};
+use super::time;
+
+/// A run.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunView {
+    tenant: TenantId,
+    run: u64,
+    mode: RunMode,
+    state: &'static str,
+    reason: Option<FailReason>,
+    generation: u32,
+    pages: u32,
+    batches: u64,
+    users_seen: u64,
+    created: u64,
+    updated: u64,
+    reactivated: u64,
+    unchanged: u64,
+    deactivated: u64,
+    deactivated_by: DeactivatedBy,
+    kept: Kept,
+    held: Option<Held>,
+    graph: GraphUsage,
+    capacity: Capacity,
+    #[serde(serialize_with = "time::as_rfc3339")]
+    started_at: u64,
+    #[serde(serialize_with = "time::as_rfc3339_or_null")]
+    ended_at: Option<u64>,
+}
+
+impl RunView {
+    /// A run with its totals; those of a run that has none (it goes on, or failed) are what its
+    /// batches report so far.
+    pub(crate) async fn load(store: &Store, run: &RunRecord) -> Result<Self, StoreError> {
+        let batches = match run.totals {
+            Some(_) => Vec::new(),
+            None => store.batches(&run.run, None).await?,
+        };
+        Ok(Self::of(run, &batches))
+    }
+
+    /// From a run and its batches. Those are needed only when the run has no totals.
+    pub(crate) fn of(run: &RunRecord, batches: &[BatchRecord]) -> Self {
+        let totals = Totals::of(run, batches);
+        let used = run.usage.capacity;
+        Self {
+            tenant: run.run.tenant.clone(),
+            run: run.run.run,
+            mode: run.mode,
+            state: run.state.shown_name(),
+            reason: run.reason,
+            generation: run.generation,
+            pages: run.last_page,
+            batches: totals.batches,
+            users_seen: totals.users_seen,
+            created: totals.changes.created,
+            updated: totals.changes.updated,
+            reactivated: totals.changes.reactivated,
+            unchanged: totals.users_seen.saturating_sub(totals.changes.total()),
+            deactivated: totals.deactivated.total(),
+            deactivated_by: totals.deactivated,
+            kept: totals.kept,
+            held: run.held.clone(),
+            graph: run.usage.graph,
+            capacity: Capacity {
+                read_units: used.read_units + totals.workers.read_units,
+                write_units: used.write_units + totals.workers.write_units,
+            },
+            started_at: run.started_at_ms,
+            ended_at: run.ended_at_ms,
+        }
+    }
+
+    /// Why a run did not complete, for people.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let run = format!("{}/{}", self.tenant, self.run);
+        match (&self.reason, &self.held) {
+            (Some(reason), _) => Some(format!("{run} FAILED ({reason}); nobody was switched off.")),
+            (None, Some(held)) => Some(format!(
+                "{run} is {}: the {} guard found {} where {} is the most; {} deactivations wait.",
+                self.state,
+                guard_name(held),
+                rounded(held.trip.value),
+                rounded(held.trip.limit),
+                grouped(held.deactivations),
+            )),
+            (None, None) => None,
+        }
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+fn guard_name(held: &Held) -> String {
+    serde_json::to_value(held.trip.guard)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+struct Totals {
+    batches: u64,
+    users_seen: u64,
+    changes: ChangeCounts,
+    deactivated: DeactivatedBy,
+    kept: Kept,
+    workers: Capacity,
+}
+
+impl Totals {
+    fn of(run: &RunRecord, batches: &[BatchRecord]) -> Self {
+        if let Some(totals) = run.totals {
+            return Self {
+                batches: totals.batches,
+                users_seen: totals.users_seen,
+                changes: totals.changes,
+                deactivated: totals.deactivated,
+                kept: totals.kept,
+                workers: totals.workers,
+            };
+        }
+        let mut changes = ChangeCounts::default();
+        let mut workers = Capacity::default();
+        let mut unknown = 0;
+        let mut of_generation = 0;
+        for batch in batches {
+            changes.add(batch.result.changes);
+            workers.read_units += batch.usage.capacity.read_units;
+            workers.write_units += batch.usage.capacity.write_units;
+            if batch.generation == run.generation {
+                of_generation += 1;
+                unknown += batch.result.unknown;
+            }
+        }
+        Self {
+            batches: of_generation,
+            // Who stands on two pages counts twice until the run is proven.
+            users_seen: run.sightings,
+            changes,
+            deactivated: DeactivatedBy::default(),
+            kept: Kept {
+                unknown,
+                ..Kept::default()
+            },
+            workers,
+        }
+    }
+}
+
+/// A run with everything that is known of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunDetails {
+    #[serde(flatten)]
+    pub(crate) run: RunView,
+    detail: Option<String>,
+    settings_revision: u64,
+    #[serde(serialize_with = "time::as_rfc3339")]
+    deadline_at: u64,
+    lease: Option<LeaseView>,
+    batch_items: Vec<BatchView>,
+    evidence: Vec<EvidenceView>,
+}
+
+impl RunDetails {
+    pub(crate) fn of(run: &RunRecord, batches: &[BatchRecord], plan: Option<&Plan>) -> Self {
+        Self {
+            run: RunView::of(run, batches),
+            detail: run.detail.clone(),
+            settings_revision: run.settings_revision,
+            deadline_at: run.deadline_at_ms,
+            lease: run.lease.as_ref().map(LeaseView::of),
+            batch_items: batches.iter().map(BatchView::of).collect(),
+            evidence: plan.map_or_else(Vec::new, evidence),
+        }
+    }
+
+    /// Facts, batches and evidence as tables.
+    pub(crate) fn tables(&self) -> String {
+        let mut text = format!("{}\n", runs_table([&self.run]));
+        if let Some(detail) = &self.detail {
+            text.push_str(&format!("\n{detail}\n"));
+        }
+        let mut batches = table([
+            "batch",
+            "state",
+            "users",
+            "changed",
+            "created",
+            "updated",
+            "back",
+            "unknown",
+            "candidates",
+            "lease",
+            "owner",
+            "until",
+        ]);
+        right(&mut batches, &[2, 3, 4, 5, 6, 7, 8, 9]);
+        for batch in &self.batch_items {
+            batches.add_row([
+                format!("{}/{}", batch.generation, batch.page),
+                batch.state.to_owned(),
+                grouped(batch.sightings),
+                grouped(batch.changed),
+                grouped(batch.created),
+                grouped(batch.updated),
+                grouped(batch.reactivated),
+                grouped(batch.unknown),
+                batch.candidates.to_string(),
+                or_dash(batch.lease.as_ref().map(|lease| lease.token)),
+                or_dash(batch.lease.as_ref().map(|lease| &lease.owner)),
+                or_dash(batch.lease.as_ref().map(|lease| time::short(lease.until))),
+            ]);
+        }
+        text.push_str(&format!("\n{batches}\n"));
+        if !self.evidence.is_empty() {
+            let mut evidence = table(["user", "reason", "evidence", "version"]);
+            for entry in &self.evidence {
+                evidence.add_row([
+                    entry.id.to_string(),
+                    entry.reason.to_string(),
+                    entry.evidence.clone(),
+                    entry.version.to_string(),
+                ]);
+            }
+            text.push_str(&format!(
+                "\nThe plan: who is to be switched off\n{evidence}\n"
+            ));
+        }
+        text
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct LeaseView {
+    owner: String,
+    token: u64,
+    #[serde(serialize_with = "time::as_rfc3339")]
+    until: u64,
+}
+
+impl LeaseView {
+    fn of(lease: &LeaseTerm) -> Self {
+        Self {
+            owner: lease.owner.clone(),
+            token: lease.token,
+            until: lease.until_ms,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct BatchView {
+    generation: u32,
+    page: u32,
+    state: &'static str,
+    sightings: u64,
+    changed: u64,
+    lease: Option<LeaseView>,
+    created: u64,
+    updated: u64,
+    reactivated: u64,
+    unknown: u64,
+    candidates: usize,
+}
+
+impl BatchView {
+    fn of(batch: &BatchRecord) -> Self {
+        let result = &batch.result;
+        Self {
+            generation: batch.generation,
+            page: batch.page,
+            state: batch.state.name(),
+            sightings: batch.sightings,
+            changed: batch.changed,
+            lease: batch.lease.as_ref().map(LeaseView::of),
+            created: result.changes.created,
+            updated: result.changes.updated,
+            reactivated: result.changes.reactivated,
+            unknown: result.unknown,
+            candidates: result.candidates.len(),
+        }
+    }
+}
+
+/// Why one user is, or is to be, switched off.
+#[derive(Debug, Serialize)]
+pub(crate) struct EvidenceView {
+    pub(crate) id: ObjectId,
+    pub(crate) reason: Reason,
+    pub(crate) evidence: String,
+    version: u64,
+}
+
+/// The entries of a plan.
+pub(crate) fn evidence(plan: &Plan) -> Vec<EvidenceView> {
+    plan.entries()
+        .iter()
+        .map(|entry| EvidenceView {
+            id: entry.id().clone(),
+            reason: entry.reason(),
+            evidence: entry.detail().to_owned(),
+            version: entry.version(),
+        })
+        .collect()
+}
+
+/// Runs as a table.
+pub(crate) fn runs_table<'a>(runs: impl IntoIterator<Item = &'a RunView>) -> Table {
+    let mut table = table([
+        "run", "state", "why", "pages", "seen", "created", "updated", "back", "off", "kept",
+        "Graph", "read", "write", "started", "took",
+    ]);
+    right(&mut table, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14]);
+    for run in runs {
+        let why = match (&run.reason, &run.held) {
+            (Some(reason), _) => reason.to_string(),
+            (None, Some(held)) => format!("{} guard", guard_name(held)),
+            (None, None) => "–".to_owned(),
+        };
+        let kept = run.kept.contradicted + run.kept.awaiting_confirmation + run.kept.unknown;
+        table.add_row([
+            format!("{}/{}", run.tenant, run.run),
+            run.state.to_owned(),
+            why,
+            run.pages.to_string(),
+            grouped(run.users_seen),
+            grouped(run.created),
+            grouped(run.updated),
+            grouped(run.reactivated),
+            grouped(run.deactivated),
+            grouped(kept),
+            grouped(run.graph.requests),
+            format!("{:.1}", run.capacity.read_units),
+            format!("{:.1}", run.capacity.write_units),
+            time::short(run.started_at),
+            or_dash(run.ended_at.map(|end| time::took(run.started_at, end))),
+        ]);
+    }
+    table
+}
