@@ -26,9 +26,10 @@ use rollcall_local::{LocalAws, LocalError, LocalSettings, QueueSettings};
 const TABLE: &str = "things";
 
 async fn start(dir: Option<&Path>) -> Result<LocalAws, LocalError> {
-    // Messages come again soon, so that the tests need not wait.
+    // Messages come again soon, so that the tests need not wait long; not so soon that a busy
+    // machine gives one again that is about to be deleted.
     let queue = QueueSettings {
-        visibility_s: 1,
+        visibility_s: 2,
         receive_count_max: 3,
     };
     let settings = LocalSettings {

@@ -109,7 +109,7 @@ async fn a_message_that_its_function_did_is_deleted_and_comes_once() {
     let triggers = bench.run(source).await;
     bench.send(&["a", "b"]).await;
     until("the queue is empty", async || bench.is_empty().await).await;
-    sleep(Duration::from_millis(1_500)).await;
+    sleep(Duration::from_millis(2_500)).await;
     assert_eq!((bench.delivered("a"), bench.delivered("b")), (1, 1));
     triggers.stop().await;
 }
@@ -176,7 +176,7 @@ async fn a_message_whose_function_failed_comes_again_after_its_visibility_timeou
     let triggers = bench.run(source).await;
     until("the queue is empty", async || bench.is_empty().await).await;
     assert_eq!(bench.delivered("a"), 2);
-    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert!(start.elapsed() >= Duration::from_secs(2));
     triggers.stop().await;
 }
 
@@ -306,7 +306,7 @@ async fn a_message_whose_call_outlasts_its_visibility_runs_a_second_time_beside_
         let now = Arc::clone(&now);
         peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         async move {
-            sleep(Duration::from_millis(1_600)).await;
+            sleep(Duration::from_millis(2_600)).await;
             now.fetch_sub(1, Ordering::SeqCst);
             Ok(Value::Null)
         }
@@ -376,7 +376,7 @@ async fn an_event_source_that_cannot_work_is_refused() {
 
     // Lambda: "Queue visibility timeout is less than Function timeout".
     let mut long = source();
-    long.function_ms_max = Some(1_001);
+    long.function_ms_max = Some(2_001);
     let error = refused(long).await;
     assert!(
         matches!(error, TriggerError::VisibilityTooShort { .. }),

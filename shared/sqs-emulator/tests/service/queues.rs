@@ -187,6 +187,11 @@ async fn a_dead_letter_queue_must_exist() {
     assert_eq!(refused(own), "InvalidParameterValue");
     service.queue("dead", &[]).await;
     create("source", policy("dead")).await.unwrap();
+
+    let source = service.queue("source", &[]).await;
+    let set = service.client.set_queue_attributes().queue_url(&source.url);
+    let own = set.attributes(QueueAttributeName::RedrivePolicy, policy("source"));
+    assert_eq!(refused(own.send().await), "InvalidParameterValue");
 }
 
 #[tokio::test]
