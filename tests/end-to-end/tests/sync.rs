@@ -206,3 +206,26 @@ async fn two_copies_of_each_handler_give_the_result_of_one() {
         }
     }
 }
+
+/// Reads: two passes over a directory item of about 500 bytes, each at half a unit for 4 KB. Writes:
+/// 8 bytes in a page, which a transaction bills twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unchanged_user_costs_next_to_nothing() {
+    let mut costs = Vec::new();
+    for users in [2_000, 6_000] {
+        let world = World::start_with(plain(users), &json!({})).await.unwrap();
+        world.sync_quietly().await.unwrap();
+        let before = world.store.capacity();
+        world.sync_quietly().await.unwrap();
+        let after = world.store.capacity();
+        costs.push((
+            after.read_units - before.read_units,
+            after.write_units - before.write_units,
+        ));
+    }
+    let a_user = |few: f64, many: f64| (many - few) / 4_000.0;
+    assert!(a_user(costs[0].0, costs[1].0) <= 0.15, "{costs:?}");
+    assert!(a_user(costs[0].1, costs[1].1) <= 0.03, "{costs:?}");
+    // What does not depend on the users is no more than a small tenant's share either.
+    assert!(costs[0].1 <= 2_000.0 * 0.05, "{costs:?}");
+}
