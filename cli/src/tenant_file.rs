@@ -1,50 +1,31 @@
 //! Reads a tenant file: all of it, or an error that names the line.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use rollcall_core::settings::TenantSettings;
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::exit::BadInput;
 
 /// The largest tenant file, in bytes: 10,000 tenants of 1.6 kB.
 const TENANT_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TenantFile {
-    #[serde(default)]
-    tenant: Tenants,
-}
+/// The one key on a file's top level.
+const TENANT: &str = "tenant";
 
-#[derive(Default)]
-struct Tenants(Vec<Spanned<TenantSettings>>);
+/// What is wrong, and at which byte if at one.
+struct Fault(Option<usize>, String);
 
-impl<'de> Deserialize<'de> for Tenants {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Tables;
-        impl<'de> Visitor<'de> for Tables {
-            type Value = Tenants;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("tables headed [[tenant]], with two brackets")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut tables: A) -> Result<Tenants, A::Error> {
-                let mut tenants = Vec::new();
-                while let Some(tenant) = tables.next_element()? {
-                    tenants.push(tenant);
-                }
-                Ok(Tenants(tenants))
-            }
-        }
-        from.deserialize_seq(Tables)
+impl Fault {
+    /// An error of the parser. One that has no place is about the whole of what was read.
+    fn of(error: &toml::de::Error, whole: Option<usize>) -> Self {
+        let offset = error.span().map(|span| span.start);
+        Self(offset.or(whole), in_plain_words(error.message()))
     }
 }
 
@@ -62,37 +43,63 @@ pub(crate) fn read(path: &Path) -> Result<Vec<TenantSettings>, BadInput> {
 /// # Errors
 /// As [`read`].
 pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<TenantSettings>, BadInput> {
-    let at = |offset: Option<usize>, message: &str| {
+    tenants(text).map_err(|Fault(offset, message)| {
         let place = offset.map_or_else(String::new, |offset| {
             let (line, column) = place(text, offset);
             format!(":{line}:{column}")
         });
         BadInput(format!("{name}{place}: {message}"))
-    };
-    let file: TenantFile = toml::from_str(text).map_err(|error| {
-        let message = in_plain_words(error.message());
-        at(error.span().map(|span| span.start), &message)
-    })?;
-    let tenants = file.tenant.0;
-    if tenants.is_empty() {
-        return Err(at(
-            None,
-            "it has no tenant; each one begins with a line [[tenant]]",
-        ));
-    }
+    })
+}
+
+fn tenants(text: &str) -> Result<Vec<TenantSettings>, Fault> {
+    let mut tenants = Vec::new();
     let mut first_lines = BTreeMap::new();
-    for tenant in &tenants {
-        let offset = tenant.span().start;
+    // One by one, so that a fault in the sum of a tenant's keys has that tenant's place.
+    for entry in entries(text)? {
+        let offset = entry.span().start;
+        let tenant = TenantSettings::deserialize(ValueDeserializer::from(entry))
+            .map_err(|error| Fault::of(&error, Some(offset)))?;
         let (line, _) = place(text, offset);
-        let id = &tenant.get_ref().id;
-        if let Some(first) = first_lines.insert(id.clone(), line) {
+        if let Some(first) = first_lines.insert(tenant.id.clone(), line) {
             let message = format!(
-                "tenant id {id} is taken already, at line {first}; each tenant needs its own id"
+                "tenant id {} is taken already, at line {first}; each tenant needs its own id",
+                tenant.id
             );
-            return Err(at(Some(offset), &message));
+            return Err(Fault(Some(offset), message));
+        }
+        tenants.push(tenant);
+    }
+    if tenants.is_empty() {
+        let message = "it has no tenant; each one begins with a line [[tenant]]";
+        return Err(Fault(None, message.into()));
+    }
+    Ok(tenants)
+}
+
+/// The tables headed `[[tenant]]`.
+fn entries(text: &str) -> Result<Vec<Spanned<DeValue<'_>>>, Fault> {
+    let file = DeTable::parse(text).map_err(|error| Fault::of(&error, None))?;
+    let mut entries = Vec::new();
+    for (key, value) in file.into_inner() {
+        if key.get_ref() != TENANT {
+            let message = format!("unknown key `{}`, expected `{TENANT}`", key.get_ref());
+            return Err(Fault(Some(key.span().start), message));
+        }
+        let offset = value.span().start;
+        match value.into_inner() {
+            DeValue::Array(tables) => entries.extend(tables),
+            other => {
+                let message = format!(
+                    "invalid type: a single {}, expected tables headed [[{TENANT}]], with two \
+                     brackets",
+                    other.type_str()
+                );
+                return Err(Fault(Some(offset), message));
+            }
         }
     }
-    Ok(tenants.into_iter().map(Spanned::into_inner).collect())
+    Ok(entries)
 }
 
 /// The parser's words for Rust's types and data model, in those of a file.
@@ -101,7 +108,7 @@ fn in_plain_words(message: &str) -> String {
         ("unknown field", "unknown key"),
         ("missing field", "missing key"),
         ("unknown variant", "unknown value"),
-        ("invalid type: map", "invalid type: a single table"),
+        ("invalid type: map", "invalid type: table"),
         ("expected u64", "expected a whole number, 0 or more"),
         ("expected u32", "expected a whole number, 0 or more"),
         ("expected f64", "expected a number"),

@@ -1,0 +1,176 @@
+//! `tenant` commands on tenants that are right.
+
+use rollcall_graph_emulator::{Endpoint, Fault, FaultRule, Matcher};
+use serde_json::json;
+
+use crate::support::{Local, SECRET, emulator, entry, members};
+
+const FILE: &str = "\
+[[tenant]]
+id = \"contoso\"
+directory_id = \"6BABCAAD-604b-40ac-a9d7-9fd97c0b779f\"
+client_id = \"e46697b1-7d7a-4a7a-9d6c-1c6ac6fb2ea7\"
+cloud = \"global\"
+credential = { kind = \"secret\", env = \"CONTOSO_SECRET\" }
+[tenant.scope]
+domains = [\"Contoso.com\"]
+[tenant.attributes]
+department = \"department\"
+";
+
+#[test]
+fn a_tenant_is_stored_with_its_defaults_and_each_change_is_a_revision() {
+    let local = Local::new();
+    let file = local.file("contoso.toml", FILE);
+    let put = |file| local.run(["tenant".as_ref(), "put".as_ref(), "--json".as_ref(), file]);
+    let told =
+        |result, revision| json!({ "tenant": "contoso", "result": result, "revision": revision });
+    assert_eq!(put(file.as_os_str()).with(0).object(), told("added", 1));
+    assert_eq!(put(file.as_os_str()).with(0).object(), told("same", 1));
+    let stored = local.call("tenant show contoso --json").with(0).object();
+    assert_eq!(
+        stored,
+        json!({
+            "id": "contoso",
+            "directory_id": "6babcaad-604b-40ac-a9d7-9fd97c0b779f",
+            "client_id": "e46697b1-7d7a-4a7a-9d6c-1c6ac6fb2ea7",
+            "cloud": "global",
+            "credential": { "kind": "secret", "env": "CONTOSO_SECRET" },
+            "scope": { "guests": false, "domains": ["contoso.com"], "groups": [] },
+            "guards": {
+                "deactivations_max": 500,
+                "deactivations_percent_max": 5.0,
+                "exempt_max": 5,
+                "shrink_percent_max": 20.0,
+                "window_days": 7,
+                "window_percent_max": 10.0,
+                "absences_confirmed_by": 2,
+            },
+            "limits": {
+                "graph_retry_seconds_max": 300,
+                "run_deadline_minutes": 360,
+                "lease_seconds": 60,
+            },
+            "attributes": { "department": "department" },
+            "revision": 1,
+        })
+    );
+    let changed = local.file("changed.toml", FILE.replace("\"global\"", "\"china\""));
+    assert_eq!(
+        put(changed.as_os_str()).with(0).object(),
+        told("changed", 2)
+    );
+    let table = local.call("tenant show contoso").with(0);
+    assert!(table.stdout.contains("china") && table.stdout.contains("CONTOSO_SECRET"));
+    assert!(local.call("tenant list").with(0).stdout.contains("contoso"));
+}
+
+#[test]
+fn a_removed_tenant_is_gone_from_the_list_and_can_be_put_again() {
+    let local = Local::new();
+    let file = local.file("contoso.toml", FILE);
+    local.put(&file).with(0);
+    local.call("tenant remove contoso").with(0);
+    assert_eq!(local.call("tenant list --json").with(0).stdout, "");
+    for args in [
+        "tenant show contoso",
+        "tenant remove contoso",
+        "sync --tenant contoso",
+    ] {
+        let ended = local.call(args).with(2);
+        assert!(ended.stderr.contains("was removed"), "{}", ended.stderr);
+    }
+    local.put(&file).with(0);
+    let stored = local.call("tenant show contoso --json").with(0).object();
+    assert_eq!(stored["revision"], 3);
+}
+
+#[test]
+fn a_secret_that_is_not_set_is_named_before_anything_starts() {
+    let local = Local::new();
+    let file = local.file("contoso.toml", FILE);
+    local.put(&file).with(0);
+    for args in ["tenant check contoso", "sync", "sync --tenant contoso"] {
+        let ended = local.call(args).with(2);
+        assert_eq!(ended.stdout, "");
+        for word in ["contoso", "CONTOSO_SECRET"] {
+            assert!(ended.stderr.contains(word), "{}", ended.stderr);
+        }
+    }
+    assert_eq!(local.call("run list --json").with(0).stdout, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_tells_what_a_sync_would_find_and_changes_nothing() {
+    let emulator = emulator().await;
+    let tenant = members(emulator.graph(), "contoso.com", 30, 20);
+    {
+        let mut directory = tenant.directory();
+        let ids: Vec<_> = directory.users().map(|user| user.id).collect();
+        // The scan's first page is by name, so all of a kind are on it or none is told of.
+        for id in &ids {
+            directory
+                .update(*id, |user| user.account_enabled = None)
+                .unwrap();
+        }
+    }
+    let local = Local::with_tenants(&entry("contoso", &emulator, &tenant), SECRET);
+    let report = local.call("tenant check contoso --json").with(0).object();
+    assert_eq!(
+        report,
+        json!({
+            "tenant": "contoso",
+            "ok": true,
+            "credential": true,
+            "permissions": true,
+            "count": 30,
+            "page": {
+                "users": 20, "more": true, "in_scope": 0, "disabled": 0, "out_of_scope": 0,
+                "unknown": 20,
+            },
+            "error": null,
+        })
+    );
+    assert_eq!(local.call("run list --json").with(0).stdout, "");
+    assert_eq!(local.call("user list --json").with(0).stdout, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_graph_refuses_ends_with_4_and_the_remedy() {
+    let emulator = emulator().await;
+    let tenant = members(emulator.graph(), "contoso.com", 3, 20);
+    let entry = entry("contoso", &emulator, &tenant);
+
+    let wrong_secret = Local::with_tenants(&entry, "wrong");
+    let ended = wrong_secret.call("tenant check contoso --json").with(4);
+    let report = ended.object();
+    assert_eq!(
+        (&report["ok"], &report["credential"]),
+        (&json!(false), &json!(false))
+    );
+    assert!(ended.stderr.contains("secret"), "{}", ended.stderr);
+
+    let local = Local::with_tenants(&entry, SECRET);
+    let deleted = Matcher::endpoint(Endpoint::DeletedItems);
+    emulator
+        .graph()
+        .add_fault(FaultRule::forever(deleted, Fault::Denied));
+    let ended = local.call("tenant check contoso --json").with(4);
+    let report = ended.object();
+    assert_eq!(
+        (&report["credential"], &report["permissions"]),
+        (&json!(true), &json!(false))
+    );
+    assert!(
+        ended.stderr.contains("Directory.Read.All"),
+        "{}",
+        ended.stderr
+    );
+
+    emulator.graph().clear_faults();
+    let users = Matcher::endpoint(Endpoint::Users);
+    emulator
+        .graph()
+        .add_fault(FaultRule::forever(users, Fault::status(503)));
+    local.call("tenant check contoso --json").with(1);
+}
