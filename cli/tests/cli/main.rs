@@ -1,5 +1,10 @@
 //! The real binary, as other programs see it: exit codes, what is on stdout, what is on stderr.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helpers of tests cannot do fails the test"
+)]
+
 mod arguments;
 mod contract;
 mod demo;
