@@ -1,3 +1,6 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::testing::{self, payload_of, run};
 
@@ -147,4 +150,95 @@ fn a_repeated_user_is_seen_once_and_his_last_sighting_is_known() {
     assert_eq!(proof.users_seen(), 3);
     let last = proof.last_sighting(&ObjectId::new("a").unwrap()).unwrap();
     assert_eq!(last, testing::order(1, 2, 1));
+}
+
+/// What can happen to a list of batches and pages.
+#[derive(Debug, Clone)]
+enum Damage {
+    Drop(usize),
+    Double(usize),
+    Swap(usize, usize),
+    CutFrom(usize),
+    OtherPage(usize),
+    OtherState(usize, BatchState),
+    CountedOffBy(usize, u64),
+    SealedOffBy(u64),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let at = 0usize..8;
+    let open_or_revoked = prop_oneof![
+        Just(BatchState::Pending),
+        Just(BatchState::Leased),
+        Just(BatchState::Revoked)
+    ];
+    prop_oneof![
+        at.clone().prop_map(Damage::Drop),
+        at.clone().prop_map(Damage::Double),
+        (at.clone(), at.clone()).prop_map(|(a, b)| Damage::Swap(a, b)),
+        at.clone().prop_map(Damage::CutFrom),
+        at.clone().prop_map(Damage::OtherPage),
+        (at.clone(), open_or_revoked).prop_map(|(a, state)| Damage::OtherState(a, state)),
+        (at, 1u64..9).prop_map(|(a, by)| Damage::CountedOffBy(a, by)),
+        (1u64..9).prop_map(Damage::SealedOffBy),
+    ]
+}
+
+impl Damage {
+    /// Does it; `false` if it would change nothing.
+    fn happen(&self, story: &mut Story) -> bool {
+        let pages = story.batches.len();
+        let at = |index: usize| index % pages;
+        match *self {
+            Self::Drop(index) => {
+                story.batches.remove(at(index));
+                story.payloads.remove(at(index));
+            }
+            Self::Double(index) => {
+                let index = at(index);
+                story.batches.insert(index, story.batches[index].clone());
+                story.payloads.insert(index, story.payloads[index].clone());
+            }
+            Self::Swap(a, b) if at(a) == at(b) => return false,
+            Self::Swap(a, b) => {
+                story.batches.swap(at(a), at(b));
+                story.payloads.swap(at(a), at(b));
+            }
+            Self::CutFrom(index) => {
+                story.batches.truncate(at(index));
+                story.payloads.truncate(at(index));
+            }
+            Self::OtherPage(index) => story.payloads[at(index)] = payload_of(&["x"]),
+            Self::OtherState(index, state) => story.batches[at(index)].state = state,
+            Self::CountedOffBy(index, by) => {
+                let batch = &mut story.batches[at(index)];
+                batch.counted = batch.counted.map(|counted| counted + by);
+            }
+            Self::SealedOffBy(by) => story.seal.sightings += by,
+        }
+        true
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_damaged_list_is_ever_proven(sizes in vec(1usize..5, 1..8), damage in damage()) {
+        let payloads: Vec<_> = sizes
+            .iter()
+            .enumerate()
+            .map(|(page, size)| {
+                let names: Vec<_> = (0..*size).map(|user| format!("u{page}-{user}")).collect();
+                payload_of(&names.iter().map(String::as_str).collect::<Vec<_>>())
+            })
+            .collect();
+        let batches = testing::chain(&payloads);
+        let last = batches.last().unwrap().digest.clone();
+        let users = sizes.iter().sum::<usize>() as u64;
+        let pages = u32::try_from(sizes.len()).unwrap();
+        let mut story = Story { seal: seal(pages, users, &last), batches, payloads };
+        prop_assert!(story.prove().is_ok());
+        if damage.happen(&mut story) {
+            prop_assert!(story.prove().is_err(), "{damage:?}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rollcall_core::run::FailReason;
+
 /// One call that failed, as far as it may be told: no address, no name, no free text of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedCall {
@@ -132,15 +134,21 @@ impl GraphError {
 
     /// The reason that a run which fails by this error is given.
     #[must_use]
-    pub fn run_reason(&self) -> &'static str {
+    pub fn run_reason(&self) -> FailReason {
         match self {
-            Self::Unavailable { .. } | Self::Refused { .. } | Self::BadConfig { .. } => {
-                "graph_unavailable"
+            Self::Unavailable { .. } | Self::Refused { .. } => FailReason::GraphUnavailable,
+            Self::Denied { .. } => FailReason::GraphDenied,
+            Self::CredentialRejected { .. } => FailReason::CredentialRejected,
+            Self::UnsafeLink { .. } => FailReason::UnsafeLink,
+            Self::PageTokenExpired { .. } | Self::Unreliable { .. } => {
+                FailReason::EnumerationUnreliable
             }
-            Self::Denied { .. } => "graph_denied",
-            Self::CredentialRejected { .. } => "credential_rejected",
-            Self::UnsafeLink { .. } => "unsafe_link",
-            Self::PageTokenExpired { .. } | Self::Unreliable { .. } => "enumeration_unreliable",
+            // A secret that is not there is a credential that does not work.
+            Self::BadConfig {
+                setting: "credential",
+                ..
+            } => FailReason::CredentialRejected,
+            Self::BadConfig { .. } => FailReason::GraphUnavailable,
         }
     }
 }

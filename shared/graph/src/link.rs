@@ -102,7 +102,7 @@ mod tests {
             "",
         ] {
             let error = NextLink::parse(&graph, text).unwrap_err();
-            assert_eq!(error.run_reason(), "unsafe_link", "{text}");
+            assert_eq!(error.run_reason().name(), "unsafe_link", "{text}");
         }
     }
 

@@ -178,7 +178,7 @@ mod tests {
         let mut retry = Retry::new(&ambient, LIMITS);
         let error = retry.wait(throttled(Some(300_000))).await.unwrap_err();
         assert_eq!(ambient.now_ms(), 0);
-        assert_eq!(error.run_reason(), "graph_unavailable");
+        assert_eq!(error.run_reason().name(), "graph_unavailable");
         let GraphError::Unavailable { retry_after_ms, .. } = error else {
             panic!("{error}")
         };

@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn a_wrong_secret_is_told_with_its_remedy_and_without_free_text() {
         let error = rejected(401, WRONG_SECRET);
-        assert_eq!(error.run_reason(), "credential_rejected");
+        assert_eq!(error.run_reason().name(), "credential_rejected");
         let text = error.to_string();
         for part in [
             "AADSTS7000215",

@@ -198,7 +198,7 @@ async fn a_page_that_stays_broken_is_never_taken() {
             matches!(error, GraphError::Unreliable { attempts: 5, .. }),
             "{error}"
         );
-        assert_eq!(error.run_reason(), "enumeration_unreliable");
+        assert_eq!(error.run_reason().name(), "enumeration_unreliable");
         assert_eq!(server.targets(), [FIRST; 5]);
     }
 }
@@ -208,7 +208,7 @@ async fn a_page_without_end_is_not_read_to_its_end() {
     let bomb = Reply::raw(200, vec![b' '; 65 * 1024 * 1024]).gzipped();
     let server = Server::graph(move |_, _| bomb.clone()).await;
     let error = first(&server).await.unwrap_err();
-    assert_eq!(error.run_reason(), "enumeration_unreliable");
+    assert_eq!(error.run_reason().name(), "enumeration_unreliable");
     assert!(error.to_string().contains("longer than"), "{error}");
 }
 
@@ -228,7 +228,7 @@ async fn a_server_that_keeps_failing_is_given_up_within_the_budget() {
         (call.status, call.code.as_deref()),
         (Some(503), Some("UnknownError"))
     );
-    assert_eq!(error.run_reason(), "graph_unavailable");
+    assert_eq!(error.run_reason().name(), "graph_unavailable");
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn an_answer_that_does_not_come_is_not_waited_for() {
         .users_page(PageAt::First)
         .await
         .unwrap_err();
-    assert_eq!(error.run_reason(), "graph_unavailable");
+    assert_eq!(error.run_reason().name(), "graph_unavailable");
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
     config.graph_root = nobody.parse().unwrap();
     let client = GraphClient::new(config, Ambient::system()).unwrap();
     let error = client.users_page(PageAt::First).await.unwrap_err();
-    assert_eq!(error.run_reason(), "graph_unavailable");
+    assert_eq!(error.run_reason().name(), "graph_unavailable");
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
@@ -309,7 +309,7 @@ async fn a_fresh_token_that_is_not_taken_ends_the_matter() {
     for (reply, told) in [(plain, "401"), (claims, "insufficient_claims")] {
         let server = Server::graph(move |_, _| reply.clone()).await;
         let error = first(&server).await.unwrap_err();
-        assert_eq!(error.run_reason(), "credential_rejected");
+        assert_eq!(error.run_reason().name(), "credential_rejected");
         assert!(error.to_string().contains(told), "{error}");
         assert_eq!((server.seen().len(), server.token_requests().len()), (2, 2));
     }
@@ -320,7 +320,7 @@ async fn a_denial_is_final_and_says_what_to_grant() {
     let denied = Reply::error(403, "Authorization_RequestDenied", "Adele may not");
     let server = Server::graph(move |_, _| denied.clone()).await;
     let error = first(&server).await.unwrap_err();
-    assert_eq!(error.run_reason(), "graph_denied");
+    assert_eq!(error.run_reason().name(), "graph_denied");
     let text = error.to_string();
     assert!(text.contains("Authorization_RequestDenied") && text.contains("User.Read.All"));
     assert!(!text.contains("Adele"), "{text}");
@@ -344,12 +344,12 @@ async fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
     let away = format!("{}/v1.0/users", other.root);
     let server = Server::graph(move |_, _| Reply::raw(302, "").with("location", &away)).await;
     let error = first(&server).await.unwrap_err();
-    assert_eq!(error.run_reason(), "unsafe_link");
+    assert_eq!(error.run_reason().name(), "unsafe_link");
     assert!(other.seen().is_empty());
 
     let server = Server::graph(|_, _| Reply::raw(307, "").with("location", "/v1.0/me")).await;
     let error = first(&server).await.unwrap_err();
-    assert_eq!(error.run_reason(), "graph_unavailable");
+    assert_eq!(error.run_reason().name(), "graph_unavailable");
     assert_eq!(server.targets(), [FIRST]);
 }
 
@@ -363,7 +363,7 @@ async fn a_next_link_to_another_host_fails_the_page() {
     })
     .await;
     let error = first(&server).await.unwrap_err();
-    assert_eq!(error.run_reason(), "unsafe_link");
+    assert_eq!(error.run_reason().name(), "unsafe_link");
     assert!(
         error.to_string().contains("https://graph.example.com"),
         "{error}"
@@ -382,7 +382,7 @@ async fn a_link_of_another_directory_is_not_asked() {
         .users_page(PageAt::Link(&link))
         .await
         .unwrap_err();
-    assert_eq!(error.run_reason(), "unsafe_link");
+    assert_eq!(error.run_reason().name(), "unsafe_link");
     assert!(other.seen().is_empty() && server.seen().is_empty());
 }
 
@@ -402,7 +402,7 @@ async fn an_expired_page_token_is_told_apart_from_a_bad_request() {
             matches!(error, GraphError::PageTokenExpired { .. }),
             "{error}"
         );
-        assert_eq!(error.run_reason(), "enumeration_unreliable");
+        assert_eq!(error.run_reason().name(), "enumeration_unreliable");
         // The first page has no token that could expire.
         let error = client.users_page(PageAt::First).await.unwrap_err();
         assert!(matches!(error, GraphError::Refused { .. }), "{error}");
@@ -433,5 +433,5 @@ async fn the_number_of_users_is_asked_where_there_is_one() {
     }
     let server = Server::graph(|_, _| Reply::error(403, "x", "")).await;
     let error = server.client().count_users().await.unwrap_err();
-    assert_eq!(error.run_reason(), "graph_denied");
+    assert_eq!(error.run_reason().name(), "graph_denied");
 }

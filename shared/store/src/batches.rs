@@ -7,8 +7,9 @@ use rollcall_core::lease::LeaseTerm;
 use rollcall_core::page::PageDigest;
 use rollcall_core::proof::BatchFact;
 use rollcall_core::reconcile::Candidate;
+use rollcall_core::run::RunState;
 
-use crate::conditions::{batch_allows, lease_is};
+use crate::conditions::{batch_allows, lease_is, run_state_in};
 use crate::error::{StoreError, WriteFailure};
 use crate::leases::{BatchLease, RunLease};
 use crate::read::Range;
@@ -201,10 +202,14 @@ impl Store {
     /// where it was interrupted.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when the run's lease is somebody else's; [`StoreError::Corrupt`]
-    /// when the list of batches is shorter than the chain of pages: a batch that is not in the list
-    /// would stay open.
-    pub(crate) async fn revoke_open_batches(&self, lease: &RunLease) -> Result<(), StoreError> {
+    /// [`StoreError::LostLease`] when the run's lease is somebody else's, or the run is not in
+    /// `state`: what goes on keeps its batches; [`StoreError::Corrupt`] when the list of batches is
+    /// shorter than the chain of pages: a batch that is not in the list would stay open.
+    pub(crate) async fn revoke_open_batches(
+        &self,
+        lease: &RunLease,
+        state: RunState,
+    ) -> Result<(), StoreError> {
         // One action is the check of the lease.
         const PER_TRANSACTION: usize = TRANSACTION_ACTIONS_MAX - 1;
         let run = self.run(lease.run()).await?.ok_or(StoreError::LostLease)?;
@@ -217,10 +222,12 @@ impl Store {
         }
         let open: Vec<_> = batches.iter().filter(|b| b.state.is_open()).collect();
         for chunk in open.chunks(PER_TRANSACTION) {
-            match self.revoke(lease, chunk).await {
+            match self.revoke(lease, state, chunk).await {
                 Ok(()) => {}
                 // A worker finished one of them at this moment: take them one by one.
-                Err(StoreError::Changed { .. }) => self.revoke_one_by_one(lease, chunk).await?,
+                Err(StoreError::Changed { .. }) => {
+                    self.revoke_one_by_one(lease, state, chunk).await?
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -230,10 +237,11 @@ impl Store {
     async fn revoke_one_by_one(
         &self,
         lease: &RunLease,
+        state: RunState,
         batches: &[&BatchRecord],
     ) -> Result<(), StoreError> {
         for batch in batches {
-            match self.revoke(lease, &[batch]).await {
+            match self.revoke(lease, state, &[batch]).await {
                 // It is done by now, so it is open no more.
                 Ok(()) | Err(StoreError::Changed { .. }) => {}
                 Err(error) => return Err(error),
@@ -242,12 +250,17 @@ impl Store {
         Ok(())
     }
 
-    async fn revoke(&self, lease: &RunLease, batches: &[&BatchRecord]) -> Result<(), StoreError> {
+    async fn revoke(
+        &self,
+        lease: &RunLease,
+        state: RunState,
+        batches: &[&BatchRecord],
+    ) -> Result<(), StoreError> {
         let mut transaction = Transaction::new(self).check(
             Protects::Lease,
             Table::Coordination,
             &keys::run(lease.run()),
-            &lease_is(lease.token()),
+            &lease_is(lease.token()).and(run_state_in(&[state])),
         )?;
         for batch in batches {
             transaction = transaction.update(

@@ -163,9 +163,9 @@ impl Store {
     /// Finishes giving up a run that is FAILED already: revokes what is open, then frees the tenant.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when the run is somebody else's.
+    /// [`StoreError::LostLease`] when the run is somebody else's, or not FAILED.
     pub async fn close_failed_run(&self, lease: &RunLease) -> Result<(), StoreError> {
-        self.revoke_open_batches(lease).await?;
+        self.revoke_open_batches(lease, RunState::Failed).await?;
         let cleared = self.clear_active_run(lease).await;
         match cleared {
             // A copy has cleared it.

@@ -2,7 +2,7 @@
 
 use rollcall_core::batch::BatchState;
 use rollcall_core::page::{PageDigest, PagePayload};
-use rollcall_core::run::RunEvent;
+use rollcall_core::run::{RunEvent, RunState};
 
 use crate::conditions::{absent, chain_ends_at, lease_is, run_allows};
 use crate::error::StoreError;
@@ -215,7 +215,8 @@ impl Store {
         lease: &RunLease,
         old: &ChainEnd,
     ) -> Result<ChainEnd, StoreError> {
-        self.revoke_open_batches(lease).await?;
+        self.revoke_open_batches(lease, RunState::Enumerating)
+            .await?;
         let generation = old.generation + 1;
         let changes = Changes::new()
             .set("generation", number(generation))

@@ -285,7 +285,7 @@ impl Store {
         match written {
             Ok(()) => {}
             Err(StoreError::Changed { .. }) => {
-                return self.after_refusal(run, generation, page, now_ms).await;
+                return self.after_refusal(run, &batch, now_ms).await;
             }
             Err(error) => return Err(error),
         }
@@ -302,22 +302,24 @@ impl Store {
     }
 
     /// A transaction with its token cannot be refused because of itself, so this is a real refusal.
+    /// Somebody who took the lease and gave it back is as good a reason to come again as one who
+    /// still has it; a batch that nobody touched was refused for its run's sake.
     async fn after_refusal(
         &self,
         run: &RunRef,
-        generation: u32,
-        page: u32,
+        read: &BatchRecord,
         now_ms: u64,
     ) -> Result<AcquiredBatch, StoreError> {
-        let Some(now) = self.batch(run, generation, page).await? else {
+        let Some(now) = self.batch(run, read.generation, read.page).await? else {
             return Ok(AcquiredBatch::Unknown);
         };
+        let last_token = read.lease.as_ref().map(|lease| lease.token);
+        let is_touched =
+            |lease: &LeaseTerm| Some(lease.token) != last_token || !lease.has_lapsed(now_ms);
         match now.lease {
-            Some(lease) if now.state.is_open() && !lease.has_lapsed(now_ms) => {
-                Ok(AcquiredBatch::Busy {
-                    until_ms: lease.until_ms,
-                })
-            }
+            Some(lease) if now.state.is_open() && is_touched(&lease) => Ok(AcquiredBatch::Busy {
+                until_ms: lease.until_ms,
+            }),
             _ => Ok(AcquiredBatch::Over),
         }
     }

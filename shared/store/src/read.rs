@@ -191,7 +191,7 @@ impl Store {
                 "DynamoDB left keys unprocessed again and again".into(),
             ));
         }
-        let bound_ms = UNPROCESSED_PAUSE_MS_FIRST << attempt;
+        let bound_ms = UNPROCESSED_PAUSE_MS_FIRST << (attempt - 1);
         sleep(Duration::from_millis(self.ambient.random_up_to(bound_ms))).await;
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! The two tables, as the local stack and the tests make them. A deployed stack gets the same from
-//! its template; a test compares the two.
+//! its template.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,

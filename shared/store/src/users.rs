@@ -306,7 +306,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's or does not apply a plan;
-    /// [`StoreError::Changed`] when a user is not at the version that was read.
+    /// [`StoreError::Changed`] when a user is not at the version that was planned.
     pub async fn deactivate(
         &self,
         lease: &RunLease,
@@ -320,6 +320,10 @@ impl Store {
             &lease_is(lease.token()).and(run_state_in(&[RunState::Applying])),
         )?;
         for (user, deactivation) in users {
+            let planned = (deactivation.id(), deactivation.version());
+            if (&user.id, user.version) != planned {
+                return Err(StoreError::Changed { what: "a user" });
+            }
             let write = UserWrite {
                 before: Some(user.clone()),
                 after: switched_off(user, deactivation, lease.run().run, now_ms),

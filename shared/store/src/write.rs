@@ -298,7 +298,7 @@ impl Store {
     /// Full jitter: anything from nothing to a bound that doubles.
     async fn conflict_pause(&self, attempt: u32) {
         let bound_ms = CONFLICT_PAUSE_MS_FIRST
-            .saturating_mul(1 << attempt.min(16))
+            .saturating_mul(1 << (attempt - 1).min(16))
             .min(CONFLICT_PAUSE_MS_MAX);
         sleep(Duration::from_millis(self.ambient.random_up_to(bound_ms))).await;
     }

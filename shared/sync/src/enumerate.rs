@@ -111,7 +111,7 @@ impl App {
     ) -> Result<(), Stop> {
         let run = lease.run();
         let settings = self.store.run_settings(run).await?;
-        let graph = &*graph_used.insert(credentialed(&settings, self)?);
+        let graph = &*graph_used.insert(graph_client(&settings, &self.secrets, &self.ambient)?);
         let known = while_kept(&self.store, lease, Known::load(&self.store, run)).await??;
         let mut enumeration = Enumeration {
             app: self,
@@ -141,17 +141,6 @@ impl App {
         }
         ended
     }
-}
-
-/// The tenant's client. A secret that is not there is a credential that does not work.
-fn credentialed(settings: &TenantSettings, app: &App) -> Result<GraphClient, Stop> {
-    graph_client(settings, &app.secrets, &app.ambient).map_err(|error| match &error {
-        GraphError::BadConfig {
-            setting: "credential",
-            ..
-        } => Stop::Fail(FailReason::CredentialRejected, error.to_string()),
-        _ => error.into(),
-    })
 }
 
 impl Enumeration<'_> {

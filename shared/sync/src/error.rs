@@ -44,7 +44,7 @@ impl From<StoreError> for Stop {
 
 impl From<GraphError> for Stop {
     fn from(error: GraphError) -> Self {
-        Self::Fail(fail_reason(&error), error.to_string())
+        Self::Fail(error.run_reason(), error.to_string())
     }
 }
 
@@ -53,21 +53,6 @@ impl From<HandlerError> for Stop {
         match error {
             HandlerError::Store(error) => error.into(),
             other => Self::Error(other),
-        }
-    }
-}
-
-/// The reason of a run that an error of Graph ended.
-fn fail_reason(error: &GraphError) -> FailReason {
-    match error {
-        GraphError::Unavailable { .. }
-        | GraphError::Refused { .. }
-        | GraphError::BadConfig { .. } => FailReason::GraphUnavailable,
-        GraphError::Denied { .. } => FailReason::GraphDenied,
-        GraphError::CredentialRejected { .. } => FailReason::CredentialRejected,
-        GraphError::UnsafeLink { .. } => FailReason::UnsafeLink,
-        GraphError::PageTokenExpired { .. } | GraphError::Unreliable { .. } => {
-            FailReason::EnumerationUnreliable
         }
     }
 }
