@@ -92,7 +92,13 @@ impl Progress {
                     .entry(run.run.clone())
                     .or_insert_with(|| multi.add(bar(&run.run)));
                 bar.set_length(batches.of.max(1));
-                bar.set_position(batches.done);
+                // The last count is from before the last batch was done.
+                let all_done = !matches!(run.state, RunState::Enumerating | RunState::Draining);
+                bar.set_position(if all_done {
+                    batches.of.max(1)
+                } else {
+                    batches.done
+                });
                 bar.set_message(sentence(run, batches));
             }
         }

@@ -1,6 +1,11 @@
 //! The process is killed at random moments of a sync and started again each time. The result is the
 //! same as without, user by user.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what helpers of tests cannot do fails the test"
+)]
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
