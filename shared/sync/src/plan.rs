@@ -196,6 +196,10 @@ impl App {
             confirmed_by: settings.guards.absences_confirmed_by,
         };
         let judged = judge_all(lease, &view.absences, &answers, &streaks, rule);
+        if judged.contradicted > 0 {
+            warn!(event = "scan_was_wrong", tenant = %run.tenant, run = run.run,
+                contradicted = judged.contradicted, absent = view.absences.len());
+        }
         let recording = self.store.record_streaks(lease, &judged.streaks);
         while_kept(&self.store, lease, recording).await??;
         Ok(judged)
@@ -247,7 +251,7 @@ fn judge_all(
                 judged.evidence.push(evidence);
             }
             Resolution::Contradicted => {
-                warn!(event = "absence_contradicted", tenant = %run.tenant, run = run.run, %id);
+                info!(event = "absence_contradicted", tenant = %run.tenant, run = run.run, %id);
                 judged.contradicted += 1;
             }
             Resolution::Awaiting(streak) => {
