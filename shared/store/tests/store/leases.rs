@@ -1,5 +1,6 @@
 //! Who gets a lease, and when.
 
+use rollcall_core::batch::BatchState;
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::RunState;
 use rollcall_store::{AcquiredBatch, AcquiredRun, ChainEnd, RunStep, StoreError};
@@ -120,6 +121,18 @@ async fn a_run_or_batch_that_is_not_there_is_unknown_and_not_free() {
     assert!(matches!(acquired.await.unwrap(), AcquiredRun::Unknown));
     let acquired = world.store.acquire_batch(lease.run(), 1, 1, "o").await;
     assert!(matches!(acquired.unwrap(), AcquiredBatch::Unknown));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_done_or_revoked_is_over_even_while_its_last_lease_runs() {
+    let world = World::start().await;
+    let (run, batch) = world.working("t", &["a"]).await;
+    world.finish(&batch, 1).await;
+    for state in [BatchState::Done, BatchState::Revoked] {
+        world.set_batch_state(run.run(), 1, state).await;
+        let acquired = world.store.acquire_batch(run.run(), 1, 1, "o").await;
+        assert!(matches!(acquired.unwrap(), AcquiredBatch::Over));
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,21 @@ async fn a_run_lease_that_was_taken_and_given_back_meanwhile_is_not_granted_unde
     assert_eq!(next.token(), 3);
 }
 
+/// Nor is it under one's own name, if the token is another one.
+#[tokio::test]
+async fn a_later_grant_under_the_same_name_is_not_the_one_that_was_asked_for() {
+    let world = World::start().await;
+    let lease = world.enumerating("t").await;
+    world.clock.advance_ms(LEASE_MS);
+    let (other, run) = (world.clone(), lease.run().clone());
+    let acquired = acquire_run_while(&world, &lease, async move {
+        let between = other.lease(&run, RunStep::Enumerate, "late").await;
+        other.store.release_run(&between).await.unwrap();
+        other.lease(&run, RunStep::Enumerate, "late").await;
+    });
+    assert!(matches!(acquired.await, AcquiredRun::Busy { .. }));
+}
+
 /// The batch is still open, so "there is nothing to do" would be the wrong answer as well.
 #[tokio::test]
 async fn a_batch_lease_that_was_taken_and_given_back_meanwhile_is_busy_and_not_over() {
