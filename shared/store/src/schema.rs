@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
 
 use crate::error::{StoreError, from_sdk};
@@ -59,15 +59,36 @@ impl Store {
                     .attribute_definitions(string_attribute("login")?)
                     .global_secondary_indexes(index);
             }
-            if let Err(error) = request.send().await {
-                let exists = error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_resource_in_use_exception());
-                if !exists {
-                    return Err(from_sdk(&error));
+            match request.send().await {
+                Ok(_) if table == Table::Coordination => self.enable_ttl().await?,
+                Ok(_) => {}
+                Err(error) => {
+                    let exists = error
+                        .as_service_error()
+                        .is_some_and(|e| e.is_resource_in_use_exception());
+                    if !exists {
+                        return Err(from_sdk(&error));
+                    }
                 }
             }
         }
+        Ok(())
+    }
+
+    /// What belongs to a run expires by its `ttl`; the code deletes nothing.
+    async fn enable_ttl(&self) -> Result<(), StoreError> {
+        let specification = TimeToLiveSpecification::builder()
+            .attribute_name("ttl")
+            .enabled(true)
+            .build()
+            .map_err(|e| StoreError::Invalid(e.to_string()))?;
+        self.client
+            .update_time_to_live()
+            .table_name(self.table(Table::Coordination))
+            .time_to_live_specification(specification)
+            .send()
+            .await
+            .map_err(|e| from_sdk(&e))?;
         Ok(())
     }
 }

@@ -115,3 +115,16 @@ fn no_source_of_the_store_can_delete() {
     }
     assert!(read > 10);
 }
+
+#[tokio::test]
+async fn expiry_is_switched_on_where_the_store_makes_its_tables() {
+    let world = World::start().await;
+    let mut enabled = Vec::new();
+    for table in ["directory", "coordination"] {
+        let asked = world.client.describe_time_to_live().table_name(table);
+        let described = asked.send().await.unwrap();
+        let expiry = described.time_to_live_description().unwrap();
+        enabled.push(expiry.attribute_name().map(str::to_owned));
+    }
+    assert_eq!(enabled, [None, Some("ttl".to_owned())]);
+}
