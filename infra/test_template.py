@@ -36,6 +36,12 @@ ACTIONS = (
     }
 )
 DIRECTORY_WRITERS = {"FinalizerRole", "WorkerRole"}
+# Which queues each function rings. A step that finds its work leased rings for itself again.
+RINGS = {
+    "EnumeratorRole": {"EnumerateQueue", "BatchQueue", "FinalizeQueue"},
+    "WorkerRole": {"BatchQueue", "FinalizeQueue"},
+    "FinalizerRole": {"EnumerateQueue", "BatchQueue", "FinalizeQueue"},
+}
 
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 VISIBILITY_PER_TIMEOUT_MIN = 6
@@ -92,6 +98,18 @@ def role_findings(template):
     for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"):
         for name in of_type(template, kind):
             yield f"{name}: permissions outside a role"
+
+
+def ring_findings(template):
+    for name, queues in RINGS.items():
+        may = {
+            target(resource)
+            for statement in statements(template["Resources"][name])
+            if "sqs:SendMessage" in as_list(statement.get("Action", []))
+            for resource in as_list(statement["Resource"])
+        }
+        if may != queues:
+            yield f"{name}: may ring {sorted(map(str, may))}, rings {sorted(queues)}"
 
 
 def function_findings(template):
@@ -166,7 +184,7 @@ def table_findings(template):
 
 
 def findings(template):
-    checks = (role_findings, function_findings, queue_findings, table_findings)
+    checks = (role_findings, ring_findings, function_findings, queue_findings, table_findings)
     return [finding for check in checks for finding in check(template)]
 
 
@@ -223,13 +241,20 @@ class ThePolicy(unittest.TestCase):
         self.notices("EnumeratorRole, ReadTheDirectory: dynamodb:PutItem on the directory")
 
     def test_notices_a_resource_that_is_a_pattern(self):
-        self.statement("WorkerRole", "WakeTheFinalizer")["Resource"] = "*"
-        self.notices("WorkerRole, WakeTheFinalizer: * is not one resource of this template")
+        self.statement("WorkerRole", "WriteTheDirectory")["Resource"] = "*"
+        self.notices("WorkerRole, WriteTheDirectory: * is not one resource of this template")
+
+    def test_notices_a_function_that_cannot_ring_its_own_queue_again(self):
+        statement = self.statement("WorkerRole", "WakeTheFinalizerAndItself")
+        statement["Resource"].pop()
+        self.notices(
+            "WorkerRole: may ring ['FinalizeQueue'], rings ['BatchQueue', 'FinalizeQueue']"
+        )
 
     def test_notices_a_statement_by_exclusion(self):
-        statement = self.statement("WorkerRole", "WakeTheFinalizer")
+        statement = self.statement("WorkerRole", "WriteTheDirectory")
         statement["NotAction"] = statement.pop("Action")
-        self.notices("WorkerRole, WakeTheFinalizer: names what it does not cover")
+        self.notices("WorkerRole, WriteTheDirectory: names what it does not cover")
 
     def test_notices_permissions_from_elsewhere(self):
         self.properties("WorkerRole")["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/Any"]
