@@ -87,6 +87,19 @@ pub(crate) async fn run(
         error: None,
     };
     let exit = match ask(&graph, &settings.scope, &mut report).await {
+        Ok(())
+            if report
+                .page
+                .as_ref()
+                .is_none_or(|page| page.users == 0 && !page.more) =>
+        {
+            let problem = "Graph lists no user at all: a sync would fail as empty_enumeration; check \
+                           the directory_id, and that User.Read.All is granted as an application \
+                           permission";
+            eprintln!("error: tenant {id}: {problem}");
+            report.error = Some(problem.to_owned());
+            Exit::Failed
+        }
         Ok(()) => {
             report.ok = true;
             Exit::Done

@@ -24,20 +24,26 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Exit> {
     let stack = place.open().await?;
     let secrets = Secrets::Environment;
-    let tenants = chosen(stack.store(), options.tenants).await?;
-    for tenant in &tenants {
-        // Before any run starts: a setting that cannot work, or a secret that is not there.
-        graph_client(&tenant.settings, &secrets, stack.ambient())
-            .map_err(|error| bad_input(format!("tenant {}: {error}", tenant.settings.id)))?;
+    let mut exit = Exit::Done;
+    let mut ids = Vec::new();
+    for tenant in chosen(stack.store(), options.tenants).await? {
+        // A setting that cannot work, or a secret that is not there, is found before a run starts,
+        // and keeps no other tenant from being synced.
+        match graph_client(&tenant.settings, &secrets, stack.ambient()) {
+            Ok(_) => ids.push(tenant.settings.id),
+            Err(error) => {
+                eprintln!("error: tenant {}: {error}", tenant.settings.id);
+                exit = Exit::BadInput;
+            }
+        }
     }
-    let ids: Vec<_> = tenants
-        .into_iter()
-        .map(|tenant| tenant.settings.id)
-        .collect();
+    if ids.is_empty() {
+        stack.close().await;
+        return Ok(exit);
+    }
     let engine = Engine::start(&stack, secrets).await?;
     let started = engine.sync(options.mode, &ids).await?;
     let mut progress = Progress::new(quiet);
-    let mut exit = Exit::Done;
     for not_started in &started.failed {
         eprintln!(
             "error: tenant {}: no run was started: {}",

@@ -7,13 +7,14 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 /// Lines above, under the header and below, none between rows.
 const STYLE: TableStyle = presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none());
 
-/// A table with a header. On a terminal it keeps to the width; in a pipe each row is a line.
+/// A table with a header. Each row is a line, however narrow the terminal: an id that is broken over
+/// lines cannot be copied.
 pub(crate) fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();
-    table.load_style(STYLE).set_header(header);
-    if table.is_tty() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    }
+    table
+        .load_style(STYLE)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header);
     table
 }
 
@@ -42,6 +43,20 @@ pub(crate) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// The longest text of a directory that a table shows, in characters.
+const SHOWN_CHARS_MAX: usize = 40;
+
+/// Text of a directory for a table: harmless, and cut where it would make every row long.
+pub(crate) fn shown(text: &str) -> String {
+    let text = harmless(text);
+    if text.chars().count() <= SHOWN_CHARS_MAX {
+        return text;
+    }
+    let mut cut: String = text.chars().take(SHOWN_CHARS_MAX - 1).collect();
+    cut.push('…');
+    cut
 }
 
 /// Text that came from a directory, made harmless for a terminal: control characters, and those

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde::Serializer;
 
-/// RFC 3339 in UTC, such as `2026-01-31T09:30:00.25Z`. A number that is no time is shown as the
+/// RFC 3339 in UTC, such as `2026-01-31T09:30:00.250Z`: always three digits, so that times sort as
+/// text. A number that is no time is shown as the
 /// number that it is.
 pub(crate) fn rfc3339(ms: u64) -> String {
-    timestamp(ms).map_or_else(|| ms.to_string(), |at| at.to_string())
+    timestamp(ms).map_or_else(|| ms.to_string(), |at| format!("{at:.3}"))
 }
 
 /// To the second, for tables.
@@ -55,8 +56,8 @@ mod tests {
 
     #[test]
     fn a_time_is_rfc3339_in_utc() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(1_700_000_000_250), "2023-11-14T22:13:20.25Z");
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(1_700_000_000_250), "2023-11-14T22:13:20.250Z");
         assert_eq!(rfc3339(u64::MAX), u64::MAX.to_string());
         assert_eq!(short(1_700_000_000_250), "2023-11-14 22:13:20Z");
     }

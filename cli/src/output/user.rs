@@ -8,7 +8,7 @@ use rollcall_core::status::{Reason, Status, StoredUser};
 use serde::Serialize;
 
 use super::history::ChangeView;
-use super::table::{harmless, or_dash, table};
+use super::table::{harmless, or_dash, shown, table};
 use super::time;
 
 /// A user.
@@ -82,9 +82,9 @@ pub(crate) fn add_user(table: &mut Table, tenant: &TenantId, user: &StoredUser) 
         user.id.to_string(),
         user.status.name().to_owned(),
         user.reason.to_string(),
-        or_dash(user.user_principal_name.as_deref().map(harmless)),
-        or_dash(user.display_name.as_deref().map(harmless)),
-        or_dash(user.user_type.as_deref().map(harmless)),
+        or_dash(user.user_principal_name.as_deref().map(shown)),
+        or_dash(user.display_name.as_deref().map(shown)),
+        or_dash(user.user_type.as_deref().map(shown)),
         time::short(user.status_at_ms),
         or_dash(user.status_run),
     ]);

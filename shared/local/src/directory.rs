@@ -30,6 +30,7 @@ impl Directory {
             .write(true)
             .open(path.join(LOCK_FILE))
             .map_err(not_usable)?;
+        own(&path.join(DATABASE_FILE)).map_err(not_usable)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
@@ -45,6 +46,16 @@ impl Directory {
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join(DATABASE_FILE)
     }
+}
+
+/// Makes the database's file its owner's alone, before the database is opened: in a directory that
+/// others may read, too, the data is about people. The files beside it take after it.
+fn own(database: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(database).map(drop)
 }
 
 /// The data is about people, so a directory made here is its owner's alone. One that was there
