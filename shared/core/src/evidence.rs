@@ -77,10 +77,12 @@ pub struct Answers {
 /// The completed full runs in a row, up to the last one, that did not find an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Streak {
-    /// The last run that recorded it.
+    /// The last run that recorded it, proven or not.
     pub run: u64,
     /// How many in a row.
     pub runs: u32,
+    /// The proven run before it and its count: what stands if `run` is never proven.
+    pub proven: Option<(u64, u32)>,
 }
 
 /// How streaks are judged.
@@ -98,16 +100,35 @@ impl StreakRule {
     /// The streak after this run, too, did not find the id.
     #[must_use]
     pub fn extend(&self, before: Option<Streak>) -> Streak {
-        let runs = match before {
+        if let Some(streak) = before.filter(|streak| streak.run == self.run && streak.runs > 0) {
             // This run recorded it already, before it was interrupted.
-            Some(streak) if streak.run == self.run => streak.runs,
-            Some(streak) if Some(streak.run) == self.last_proven_run => streak.runs + 1,
-            _ => 1,
-        };
+            return streak;
+        }
+        let proven = before.and_then(|streak| self.proven(streak));
         Streak {
             run: self.run,
-            runs,
+            runs: proven.map_or(1, |(_, runs)| runs + 1),
+            proven,
         }
+    }
+
+    /// The streak after this run saw the user: broken, whether or not the run is proven in the end.
+    #[must_use]
+    pub fn reset(&self) -> Streak {
+        Streak {
+            run: self.run,
+            runs: 0,
+            proven: None,
+        }
+    }
+
+    /// What the last proven run recorded, if it recorded anything.
+    fn proven(&self, streak: Streak) -> Option<(u64, u32)> {
+        let recorded = [Some((streak.run, streak.runs)), streak.proven];
+        recorded
+            .into_iter()
+            .flatten()
+            .find(|(run, runs)| Some(*run) == self.last_proven_run && *runs > 0)
     }
 }
 
@@ -247,18 +268,37 @@ mod tests {
     #[test]
     fn not_found_counts_only_when_the_last_proven_run_said_so_too() {
         let judge = |streak| resolve(&absence(), &not_found(), streak, RULE);
-        let first = Streak { run: 7, runs: 1 };
+        let streak = |run, runs, proven| Streak { run, runs, proven };
+        let first = streak(7, 1, None);
         assert_eq!(judge(None), Resolution::Awaiting(first));
         // Run 5 recorded it, but run 6, the last proven one, saw the user.
-        let broken = Some(Streak { run: 5, runs: 1 });
+        let broken = Some(streak(5, 1, None));
         assert_eq!(judge(broken), Resolution::Awaiting(first));
+        // A run saw the user after run 6 did not, and was never proven.
+        assert_eq!(judge(Some(streak(6, 0, None))), Resolution::Awaiting(first));
         // This very run recorded it, was interrupted, and asks again.
         assert_eq!(judge(Some(first)), Resolution::Awaiting(first));
-        let agreed = judge(Some(Streak { run: 6, runs: 1 }));
+        let agreed = judge(Some(streak(6, 1, None)));
         let Resolution::Evident(evidence) = agreed else {
             panic!("no evidence");
         };
         assert_eq!(evidence.reason(), Reason::NotFound);
+    }
+
+    #[test]
+    fn a_run_that_was_never_proven_neither_counts_nor_breaks_a_streak() {
+        // Run 6 was proven; run 7 found the same, and was held. Run 8 counts from run 6.
+        let rule = |run| StreakRule { run, ..RULE };
+        let by_six = Streak {
+            run: 6,
+            runs: 1,
+            proven: None,
+        };
+        let by_seven = rule(7).extend(Some(by_six));
+        assert_eq!(by_seven.runs, 2);
+        assert_eq!(rule(8).extend(Some(by_seven)).runs, 2);
+        // Run 7 saw the user, and was held: run 8 begins anew.
+        assert_eq!(rule(8).extend(Some(rule(7).reset())).runs, 1);
     }
 
     #[test]

@@ -62,6 +62,11 @@ pub struct ChangedSighting {
     /// The place on the page, from 0.
     #[serde(rename = "n")]
     pub index: u32,
+    /// Whether the user was seen as changed before, on an earlier page of this generation. Such a
+    /// page is worked on after all earlier ones, so that the last sighting has the say even where
+    /// it changes nothing.
+    #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     /// The user.
     #[serde(flatten)]
     pub user: GraphUser,
@@ -88,6 +93,13 @@ impl PagePayload {
     #[must_use]
     pub fn sightings(&self) -> u64 {
         (self.seen.len() + self.changed.len()) as u64
+    }
+
+    /// Whether somebody on it was seen as changed on an earlier page: see
+    /// [`ChangedSighting::again`].
+    #[must_use]
+    pub fn repeats(&self) -> bool {
+        self.changed.iter().any(|sighting| sighting.again)
     }
 
     /// The payload as bytes. The same payload always gives the same bytes.
@@ -170,7 +182,14 @@ fn unpack(packed: &[u8]) -> Result<Vec<ChangedSighting>, UnreadablePage> {
         .take(PAGE_RECORDS_BYTES_MAX as u64)
         .read_to_end(&mut records)
         .map_err(|e| UnreadablePage(e.to_string()))?;
-    serde_json::from_slice(&records).map_err(|e| UnreadablePage(e.to_string()))
+    // The place only: the text of the error may quote a value.
+    serde_json::from_slice(&records).map_err(|e| {
+        UnreadablePage(format!(
+            "no records at line {} column {}",
+            e.line(),
+            e.column()
+        ))
+    })
 }
 
 fn push_length(bytes: &mut Vec<u8>, length: usize) {
@@ -208,6 +227,7 @@ mod tests {
             seen: vec![1, u64::MAX, 7],
             changed: vec![ChangedSighting {
                 index: 3,
+                again: true,
                 user: user("a"),
             }],
         }

@@ -53,6 +53,7 @@ pub(crate) fn payload_of(names: &[&str]) -> PagePayload {
             .zip(names)
             .map(|(index, name)| ChangedSighting {
                 index,
+                again: false,
                 user: user(name),
             })
             .collect(),

@@ -4,8 +4,10 @@
 //! work on. It never looks into an event: that is the step's.
 
 use std::future::Future;
+use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
 pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use rollcall_ambient::Ambient;
@@ -16,6 +18,10 @@ use serde_json::Value;
 /// A step stops when a quarter of its time is left, but not earlier than this before its end, in
 /// milliseconds: what it has begun by then (one page, one group of users) has to fit in.
 const STOP_MARGIN_MS_MAX: u64 = 60_000;
+
+/// How long one try of a call to DynamoDB or SQS may take, in milliseconds. They answer within
+/// tens; a connection that died while the function was frozen must not be waited for until the end.
+const ATTEMPT_MS_MAX: u64 = 5_000;
 
 /// Runs a handler until Lambda ends the process.
 ///
@@ -45,7 +51,13 @@ fn stop_at_ms(now_ms: u64, deadline_ms: u64) -> u64 {
 }
 
 async fn app(ambient: &Ambient) -> Result<App, Error> {
-    let config = aws_config::load_defaults(BehaviorVersion::v2026_01_12()).await;
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_millis(ATTEMPT_MS_MAX))
+        .build();
+    let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .timeout_config(timeouts)
+        .load()
+        .await;
     let tables = TableNames {
         directory: variable("ROLLCALL_DIRECTORY_TABLE")?,
         coordination: variable("ROLLCALL_COORDINATION_TABLE")?,

@@ -39,6 +39,8 @@ pub struct BatchRecord {
     pub sightings: u64,
     /// How many of them are new or changed.
     pub changed: u64,
+    /// Whether somebody on it stands on an earlier page too: it is worked on after those.
+    pub repeats: bool,
     /// How many users the worker counted; `None` until it is done.
     pub counted: Option<u64>,
     /// Its lease, running or lapsed.
@@ -77,6 +79,7 @@ impl BatchRecord {
                 .map(|digest| PageDigest::from_stored(digest.to_owned())),
             sightings: row.number("sightings")?,
             changed: row.number("changed")?,
+            repeats: row.flag_if_any("repeats")?.unwrap_or_default(),
             counted: row.number_if_any("counted")?,
             lease: read_lease(&row)?,
             lease_ms: row.number("lease_ms")?,

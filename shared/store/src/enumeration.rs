@@ -1,5 +1,6 @@
 //! The enumerator's writes: the commit of a page, the seal, a new generation.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::batch::BatchState;
 use rollcall_core::page::{PageDigest, PagePayload};
 use rollcall_core::run::{RunEvent, RunState};
@@ -188,6 +189,9 @@ impl Store {
             ("lease_ms", number(lease.lease_ms())),
             ("ttl", number(lease.ttl_s())),
         ]);
+        if page.payload.repeats() {
+            item.insert("repeats".into(), AttributeValue::Bool(true));
+        }
         if let Some(previous) = &page.after.digest {
             item.insert("previous".into(), text(previous.as_str()));
         }

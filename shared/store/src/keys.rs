@@ -18,13 +18,26 @@ pub(crate) fn directory_partition(tenant: &TenantId, shard: u8) -> String {
 
 /// `<tenant>#<shard>` / `<object id>`
 pub(crate) fn directory_user(tenant: &TenantId, id: &ObjectId) -> Key {
-    let shard = Sha256::digest(id.as_str())[0] % DIRECTORY_SHARDS;
-    Key::new(directory_partition(tenant, shard), id.as_str())
+    Key::new(directory_partition(tenant, shard(id)), id.as_str())
+}
+
+fn shard(id: &ObjectId) -> u8 {
+    Sha256::digest(id.as_str())[0] % DIRECTORY_SHARDS
 }
 
 /// The key of the login index: `<tenant>#<login name, case-folded>`.
 pub(crate) fn login(tenant: &TenantId, login_name: &str) -> String {
-    format!("{tenant}#{}", login_name.to_lowercase())
+    format!("{tenant}#{}", case_folded(login_name))
+}
+
+/// Character by character to lower, upper and lower case again: by that ς and σ, ß and ss, ﬁ and fi
+/// are one, as in Unicode's full case folding. Lower case alone leaves them apart.
+fn case_folded(text: &str) -> String {
+    text.chars()
+        .flat_map(char::to_lowercase)
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 pub(crate) const TENANTS_PARTITION: &str = "tenants";
@@ -91,21 +104,42 @@ pub(crate) fn plan_chunk(run: &RunRef, hash: &str, chunk: u32) -> Key {
     )
 }
 
-/// The before-image of one write: the key holds the version that was overwritten, so that a second
+/// The before-image of one write, in as many partitions as the directory, because it is written
+/// as often. The key holds the version that was overwritten, so that a second
 /// change in one run keeps both.
 pub(crate) fn journal(run: &RunRef, id: &ObjectId, version_before: u64) -> Key {
     Key::new(
-        format!("journal#{}#{}", run.tenant, run.run),
+        format!("journal#{}#{}#{}", run.tenant, run.run, shard(id)),
         format!("{id}#{version_before:010}"),
     )
 }
 
+pub(crate) fn streaks_partition(tenant: &TenantId) -> String {
+    format!("streak#{tenant}")
+}
+
 /// How often in a row an id was not found.
 pub(crate) fn streak(tenant: &TenantId, id: &ObjectId) -> Key {
-    Key::new(format!("streak#{tenant}"), id.as_str())
+    Key::new(streaks_partition(tenant), id.as_str())
 }
 
 /// Padded, so that runs sort by their number.
 fn run_number(run: u64) -> String {
     format!("{run:010}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn login_names_that_differ_in_case_have_one_key() {
+        let folds = |one: &str, other: &str| assert_eq!(case_folded(one), case_folded(other));
+        folds("Adele.Vance@Contoso.com", "ADELE.VANCE@CONTOSO.COM");
+        folds("Βασίλης.Π@contoso.com", "ΒΑΣΊΛΗΣ.Π@CONTOSO.COM");
+        folds("Straße.Weiß@contoso.com", "STRASSE.WEISS@CONTOSO.COM");
+        folds("ẞig@contoso.com", "ssig@contoso.com");
+        folds("ﬁnn@contoso.com", "FINN@contoso.com");
+        assert_ne!(case_folded("a@contoso.com"), case_folded("ä@contoso.com"));
+    }
 }

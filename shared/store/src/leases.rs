@@ -149,6 +149,8 @@ pub enum AcquiredRun {
     Busy {
         /// Until when, unless it is renewed; in milliseconds since 1970.
         until_ms: u64,
+        /// Where the run stands.
+        state: RunState,
     },
     /// The run is in no state for this step.
     NotNow(RunState),
@@ -166,6 +168,8 @@ pub enum AcquiredBatch {
         /// Until when, unless it is renewed; in milliseconds since 1970.
         until_ms: u64,
     },
+    /// Somebody on its page stands on an earlier page too, whose batch is still open.
+    Waits,
     /// There is nothing to do: the batch is done or revoked, or its run has ended.
     Over,
     /// There is no such batch.
@@ -194,7 +198,8 @@ impl Store {
         let Some(term) = LeaseTerm::grant(record.lease.as_ref(), owner, now_ms, record.lease_ms)
         else {
             let until_ms = record.lease.map_or(now_ms, |lease| lease.until_ms);
-            return Ok(AcquiredRun::Busy { until_ms });
+            let state = record.state;
+            return Ok(AcquiredRun::Busy { until_ms, state });
         };
         let condition = lease_may_be_taken(last_token, now_ms).and(run_state_in(step.states()));
         let key = keys::run(run);
@@ -209,7 +214,8 @@ impl Store {
                 Some(now) if now.lease.as_ref().is_some_and(|l| is_same_grant(l, &term)) => now,
                 Some(now) => {
                     let until_ms = now.lease.map_or(now_ms, |lease| lease.until_ms);
-                    return Ok(AcquiredRun::Busy { until_ms });
+                    let state = now.state;
+                    return Ok(AcquiredRun::Busy { until_ms, state });
                 }
                 None => return Ok(AcquiredRun::Unknown),
             },
@@ -255,6 +261,9 @@ impl Store {
         };
         if !batch.state.is_open() {
             return Ok(AcquiredBatch::Over);
+        }
+        if batch.repeats && self.earlier_batches_open(run, generation, page).await? {
+            return Ok(AcquiredBatch::Waits);
         }
         let now_ms = self.ambient.now_ms();
         let last_token = batch.lease.as_ref().map_or(0, |lease| lease.token);
@@ -322,6 +331,21 @@ impl Store {
             }),
             _ => Ok(AcquiredBatch::Over),
         }
+    }
+
+    async fn earlier_batches_open(
+        &self,
+        run: &RunRef,
+        generation: u32,
+        page: u32,
+    ) -> Result<bool, StoreError> {
+        let batches = self.batches(run, Some(generation)).await?;
+        let closed = batches
+            .iter()
+            .filter(|batch| batch.page < page && !batch.state.is_open())
+            .count();
+        // Compared with how many there are, so that a list that reads empty is no "all closed".
+        Ok((closed as u64) < u64::from(page.saturating_sub(1)))
     }
 
     /// Keeps a batch's lease for another term.

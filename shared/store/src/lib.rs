@@ -29,6 +29,7 @@ mod schema;
 mod streaks;
 mod tenants;
 mod users;
+mod weight;
 mod write;
 
 use aws_sdk_dynamodb::Client;

@@ -11,35 +11,41 @@ use crate::batches::TRANSACTION_ACTIONS_MAX;
 use crate::conditions::{lease_is, run_state_in};
 use crate::error::StoreError;
 use crate::leases::RunLease;
+use crate::read::Range;
 use crate::row::{Row, number};
 use crate::write::{Changes, Protects, Transaction};
 use crate::{Store, Table, keys};
 
 impl Store {
-    /// The streaks of these ids, for those that have one.
+    /// All streaks of a tenant.
     ///
     /// # Errors
     /// [`StoreError`] as DynamoDB answers.
     pub async fn streaks(
         &self,
         tenant: &TenantId,
-        ids: &[ObjectId],
     ) -> Result<BTreeMap<ObjectId, Streak>, StoreError> {
-        let keys: Vec<_> = ids.iter().map(|id| keys::streak(tenant, id)).collect();
-        let items = self.get_many(Table::Coordination, &keys).await?;
-        items
-            .iter()
-            .map(|item| {
-                let row = Row(item);
-                let id = ObjectId::new(row.text("sk")?)
-                    .map_err(|e| StoreError::Invalid(e.to_string()))?;
-                let streak = Streak {
-                    run: row.number("run")?,
-                    runs: row.number("runs")?,
-                };
-                Ok((id, streak))
-            })
-            .collect()
+        let partition = keys::streaks_partition(tenant);
+        let mut streaks = BTreeMap::new();
+        self.query(Range::of(Table::Coordination, &partition), |item| {
+            let row = Row(item);
+            let id =
+                ObjectId::new(row.text("sk")?).map_err(|e| StoreError::Invalid(e.to_string()))?;
+            let proven_run = row.number_if_any("proven_run")?;
+            let proven = match proven_run {
+                Some(run) => Some((run, row.number("proven_runs")?)),
+                None => None,
+            };
+            let streak = Streak {
+                run: row.number("run")?,
+                runs: row.number("runs")?,
+                proven,
+            };
+            streaks.insert(id, streak);
+            Ok(())
+        })
+        .await?;
+        Ok(streaks)
     }
 
     /// Records streaks, under the lease of a run that is finalizing.
@@ -62,6 +68,12 @@ impl Store {
                 let changes = Changes::new()
                     .set("run", number(streak.run))
                     .set("runs", number(streak.runs));
+                let changes = match streak.proven {
+                    Some((run, runs)) => changes
+                        .set("proven_run", number(run))
+                        .set("proven_runs", number(runs)),
+                    None => changes.remove("proven_run").remove("proven_runs"),
+                };
                 transaction = transaction.set(
                     Table::Coordination,
                     &keys::streak(&lease.run().tenant, id),

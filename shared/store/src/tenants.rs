@@ -185,6 +185,26 @@ impl Store {
         Ok(tenants)
     }
 
+    /// The ids of all tenants, removed ones too. It reads no settings, so one tenant whose settings
+    /// cannot be read keeps no other from being looked after.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn tenant_ids(&self) -> Result<Vec<TenantId>, StoreError> {
+        let mut ids = Vec::new();
+        let range = Range {
+            attributes: Some(&["pk", "sk"]),
+            ..Range::of(Table::Coordination, keys::TENANTS_PARTITION)
+        };
+        self.query(range, |item| {
+            let id = TenantId::new(Row(item).text("sk")?);
+            ids.push(id.map_err(|e| StoreError::Invalid(e.to_string()))?);
+            Ok(())
+        })
+        .await?;
+        Ok(ids)
+    }
+
     /// A tenant's head; that of a tenant that never ran is new.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The directory: users, read and written.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::batch::BatchEvent;
 use rollcall_core::ids::{ObjectId, RunRef, TenantId};
@@ -17,6 +19,7 @@ use crate::leases::{BatchLease, RunLease};
 use crate::read::{Consistency, Range};
 use crate::row::{Item, Row, bytes, number, text};
 use crate::schema::LOGIN_INDEX;
+use crate::weight::groups;
 use crate::write::{Protects, Transaction};
 use crate::{Store, Table, keys};
 
@@ -265,8 +268,9 @@ impl Store {
         Ok(())
     }
 
-    /// Writes users under a batch's lease, each with his before-image, all or nothing. At most
-    /// [`WRITES_PER_TRANSACTION_MAX`], each id once.
+    /// Writes users under a batch's lease, each with his before-image in the same transaction. At
+    /// most [`WRITES_PER_TRANSACTION_MAX`], each id once; they are one transaction unless they are
+    /// too large for one.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the batch is somebody else's or was revoked;
@@ -290,15 +294,21 @@ impl Store {
                 write.after.id
             )));
         }
-        let transaction = Transaction::new(self).check(
-            Protects::Lease,
-            Table::Coordination,
-            &lease.key(),
-            &lease_is(lease.token()).and(batch_allows(BatchEvent::Keep)),
-        )?;
-        self.put_users(transaction, lease.run(), writes, None, lease.ttl_s())?
-            .send()
-            .await
+        let condition = lease_is(lease.token()).and(batch_allows(BatchEvent::Keep));
+        for group in groups(writes) {
+            let mut transaction = Transaction::new(self).check(
+                Protects::Lease,
+                Table::Coordination,
+                &lease.key(),
+                &condition,
+            )?;
+            for write in group {
+                transaction =
+                    self.put_user(transaction, lease.run(), write, None, lease.ttl_s())?;
+            }
+            transaction.send().await?;
+        }
+        Ok(())
     }
 
     /// Switches users off, under the lease of a run that is carrying out its plan. Each user has to
@@ -313,54 +323,60 @@ impl Store {
         users: &[(StoredUser, &Deactivation)],
     ) -> Result<(), StoreError> {
         let now_ms = self.ambient.now_ms();
-        let mut transaction = Transaction::new(self).check(
-            Protects::Lease,
-            Table::Coordination,
-            &keys::run(lease.run()),
-            &lease_is(lease.token()).and(run_state_in(&[RunState::Applying])),
-        )?;
+        let mut writes = Vec::with_capacity(users.len());
+        let mut evidence = BTreeMap::new();
         for (user, deactivation) in users {
             let planned = (deactivation.id(), deactivation.version());
             if (&user.id, user.version) != planned {
                 return Err(StoreError::Changed { what: "a user" });
             }
-            let write = UserWrite {
+            evidence.insert(&user.id, deactivation.detail());
+            writes.push(UserWrite {
                 before: Some(user.clone()),
                 after: switched_off(user, deactivation, lease.run().run, now_ms),
-            };
-            let evidence = Some(deactivation.detail());
-            transaction =
-                self.put_users(transaction, lease.run(), &[write], evidence, lease.ttl_s())?;
+            });
         }
-        transaction.send().await
+        let condition = lease_is(lease.token()).and(run_state_in(&[RunState::Applying]));
+        for group in groups(&writes) {
+            let mut transaction = Transaction::new(self).check(
+                Protects::Lease,
+                Table::Coordination,
+                &keys::run(lease.run()),
+                &condition,
+            )?;
+            for write in group {
+                let detail = evidence.get(&write.after.id).copied();
+                transaction =
+                    self.put_user(transaction, lease.run(), write, detail, lease.ttl_s())?;
+            }
+            transaction.send().await?;
+        }
+        Ok(())
     }
 
-    fn put_users<'s>(
+    fn put_user<'s>(
         &self,
-        mut transaction: Transaction<'s>,
+        transaction: Transaction<'s>,
         run: &RunRef,
-        writes: &[UserWrite],
+        write: &UserWrite,
         evidence: Option<&str>,
         ttl_s: u64,
     ) -> Result<Transaction<'s>, StoreError> {
-        for write in writes {
-            let version_before = write.before.as_ref().map_or(0, |before| before.version);
-            let journal = journal_item(run, write, evidence, self.ambient.now_ms(), ttl_s)?;
-            transaction = transaction
-                .put(
-                    Protects::Read("a user"),
-                    Table::Directory,
-                    user_item(&run.tenant, &write.after),
-                    &version_is(version_before),
-                )?
-                .put(
-                    Protects::Read("a user's before-image"),
-                    Table::Coordination,
-                    journal,
-                    &absent(),
-                )?;
-        }
-        Ok(transaction)
+        let version_before = write.before.as_ref().map_or(0, |before| before.version);
+        let journal = journal_item(run, write, evidence, self.ambient.now_ms(), ttl_s)?;
+        transaction
+            .put(
+                Protects::Read("a user"),
+                Table::Directory,
+                user_item(&run.tenant, &write.after),
+                &version_is(version_before),
+            )?
+            .put(
+                Protects::Read("a user's before-image"),
+                Table::Coordination,
+                journal,
+                &absent(),
+            )
     }
 }
 

@@ -14,67 +14,92 @@ use crate::error::Stop;
 /// that the answers are wrong about everybody.
 pub(crate) const CANARIES_MAX: usize = 3;
 
-/// How many absent users one run asks for one by one, 20 a request. The others stay on, and are
-/// asked for by the next run; so many absences are a hold in any case.
-const ASKED_BY_ID_MAX: usize = 20_000;
+/// How many absent users one run asks for one by one, 20 a request: some minutes, within a
+/// function's time. The others stay on unless they are in the bin; so many are a hold in any case.
+const ASKED_BY_ID_MAX: usize = 5_000;
 
-/// Asks three ways: in bulk who is alive, in the bin who was deleted, and one by one about the rest.
+/// What Graph said when it was asked by id.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// About the absent.
+    pub(crate) answers: Answers,
+    /// Who of `disabled` is enabled by now.
+    pub(crate) enabled_again: BTreeSet<ObjectId>,
+}
+
+/// Asks in three ways: in bulk who is alive, in the bin who was deleted, and one by one about those
+/// who are not alive. Those who were seen as disabled are asked about too: an enumeration can be
+/// hours old at its end.
 ///
 /// # Errors
 /// Fails the run when a canary is missing, or Graph does not answer.
 pub(crate) async fn ask(
     graph: &GraphClient,
     absences: &[Absence],
+    disabled: &[ObjectId],
     canaries: &[ObjectId],
-) -> Result<Answers, Stop> {
-    if absences.is_empty() {
-        return Ok(Answers::default());
+) -> Result<Asked, Stop> {
+    if absences.is_empty() && disabled.is_empty() {
+        return Ok(Asked::default());
     }
-    let absent: Vec<_> = absences
-        .iter()
-        .map(|absence| absence.id().clone())
+    let absent = absences.iter().map(Absence::id);
+    let asked: Vec<_> = absent
+        .clone()
+        .chain(disabled)
+        .chain(canaries)
+        .cloned()
         .collect();
-    let asked: Vec<_> = absent.iter().chain(canaries).cloned().collect();
-    let alive: BTreeSet<_> = graph.get_by_ids(&asked).await?.into_keys().collect();
-    if let Some(missing) = canaries.iter().find(|canary| !alive.contains(*canary)) {
-        return Err(Stop::Fail(
+    let accounts = graph.get_by_ids(&asked).await?;
+    let found = |id: &ObjectId| accounts.contains_key(id);
+    all_found(canaries, found)?;
+    let enabled_again = disabled
+        .iter()
+        .filter(|id| accounts.get(*id) == Some(&Some(true)))
+        .cloned()
+        .collect();
+    let (alive, rest): (BTreeSet<_>, BTreeSet<_>) = absent.cloned().partition(found);
+    let mut answers = Answers {
+        alive,
+        ..Answers::default()
+    };
+    if !rest.is_empty() {
+        answers.deleted = graph.deleted_users(&rest).await?;
+        // Those in the bin as well: who was restored a moment ago may still be listed there.
+        let one_by_one: Vec<_> = rest.into_iter().take(ASKED_BY_ID_MAX).collect();
+        let asked: Vec<_> = one_by_one.iter().chain(canaries).cloned().collect();
+        let by_id = graph.users_by_id(&asked).await?;
+        all_found(canaries, |id| by_id.get(id).is_some_and(is_found))?;
+        answers.by_id = one_by_one
+            .into_iter()
+            .filter_map(|id| {
+                let existence = if is_found(by_id.get(&id)?) {
+                    Existence::Found
+                } else {
+                    Existence::NotFound
+                };
+                Some((id, existence))
+            })
+            .collect();
+    }
+    Ok(Asked {
+        answers,
+        enabled_again,
+    })
+}
+
+fn is_found(existence: &rollcall_graph::Existence) -> bool {
+    matches!(existence, rollcall_graph::Existence::Found { .. })
+}
+
+fn all_found(canaries: &[ObjectId], found: impl Fn(&ObjectId) -> bool) -> Result<(), Stop> {
+    match canaries.iter().find(|canary| !found(canary)) {
+        None => Ok(()),
+        Some(missing) => Err(Stop::Fail(
             FailReason::EnumerationUnreliable,
             format!(
                 "user {missing}, who was enumerated a moment ago, is not found by id: the tenant, \
                  the permission or the replica is wrong"
             ),
-        ));
+        )),
     }
-    let rest: BTreeSet<_> = absent
-        .into_iter()
-        .filter(|id| !alive.contains(id))
-        .collect();
-    let deleted = if rest.is_empty() {
-        BTreeSet::new()
-    } else {
-        graph.deleted_users(&rest).await?
-    };
-    let unexplained: Vec<_> = rest
-        .difference(&deleted)
-        .take(ASKED_BY_ID_MAX)
-        .cloned()
-        .collect();
-    let by_id = if unexplained.is_empty() {
-        std::collections::BTreeMap::new()
-    } else {
-        graph
-            .users_by_id(&unexplained)
-            .await?
-            .into_iter()
-            .map(|(id, existence)| match existence {
-                rollcall_graph::Existence::Found { .. } => (id, Existence::Found),
-                rollcall_graph::Existence::NotFound => (id, Existence::NotFound),
-            })
-            .collect()
-    };
-    Ok(Answers {
-        alive,
-        deleted,
-        by_id,
-    })
 }

@@ -1,13 +1,14 @@
 //! The enumerator: pages of Graph become pages and batches of the store.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use rollcall_core::batch::BatchState;
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::FailReason;
 use rollcall_core::settings::TenantSettings;
 use rollcall_graph::{GraphClient, GraphError, NextLink, PageAt, UsersPage};
 use rollcall_store::{AcquiredRun, ChainEnd, PageCommit, RunLease, RunRecord, RunStep, Usage};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::app::{App, graph_client};
 use crate::classify::{Classifier, Known};
@@ -21,6 +22,13 @@ const PAGES_MAX: u32 = 100_000;
 /// How often a run begins again from page 1 when Graph gives up a page token.
 const GENERATIONS_MAX: u32 = 6;
 
+/// What an invocation used, and how much of it its writes have reported already.
+#[derive(Default)]
+pub(crate) struct Used {
+    pub(crate) graph: Option<GraphClient>,
+    pub(crate) reported: Usage,
+}
+
 /// An enumeration under way.
 struct Enumeration<'a> {
     app: &'a App,
@@ -32,7 +40,11 @@ struct Enumeration<'a> {
     links: HashSet<String>,
     end: ChainEnd,
     next: Option<NextLink>,
-    reported: Usage,
+    /// The link by which the last committed page was fetched; none if it was the first.
+    before: Option<NextLink>,
+    /// After which page a fresh link was asked for last; 0 before the first time.
+    freshened_after: u32,
+    used: &'a mut Used,
     stop_at_ms: u64,
     deadline_at_ms: u64,
 }
@@ -51,7 +63,7 @@ impl App {
             .await?
         {
             AcquiredRun::Granted(lease, record) => (lease, record),
-            AcquiredRun::Busy { until_ms } => {
+            AcquiredRun::Busy { until_ms, .. } => {
                 let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
                 return self.doorbell.enumerate(run, delay_ms).await;
             }
@@ -59,13 +71,13 @@ impl App {
         };
         info!(event = "run_leased", step = "enumerate", tenant = %run.tenant, run = run.run,
             token = lease.token(), owner, generation = record.generation, page = record.last_page);
-        let mut graph = None;
+        let mut used = Used::default();
         let ended = self
-            .enumerate_under(&lease, &record, stop_at_ms, &mut graph)
+            .enumerate_under(&lease, &record, stop_at_ms, &mut used)
             .await;
         match ended {
             Ok(()) => Ok(()),
-            Err(stop) => self.end_short(&lease, stop, graph.as_ref()).await,
+            Err(stop) => self.end_short(&lease, stop, &used).await,
         }
     }
 
@@ -74,16 +86,25 @@ impl App {
         &self,
         lease: &RunLease,
         stop: Stop,
-        graph: Option<&GraphClient>,
+        used: &Used,
     ) -> Result<(), HandlerError> {
         let run = lease.run();
         match stop {
             Stop::Fail(reason, detail) => {
-                warn!(event = "run_failed", tenant = %run.tenant, run = run.run, %reason, detail);
-                let usage = self.usage(graph);
+                let usage = self.usage(used.graph.as_ref()).since(&used.reported);
                 match self.store.fail_run(lease, reason, &detail, &usage).await {
-                    Err(rollcall_store::StoreError::LostLease) => Ok(()),
-                    other => Ok(other?),
+                    Ok(()) => {
+                        warn!(event = "run_failed", tenant = %run.tenant, run = run.run, %reason,
+                            detail);
+                        Ok(())
+                    }
+                    // Lost, ended, or past its first deactivation, where a run only rolls forward.
+                    Err(rollcall_store::StoreError::LostLease) => {
+                        error!(event = "run_not_failed", tenant = %run.tenant, run = run.run,
+                            token = lease.token(), %reason, detail);
+                        Ok(())
+                    }
+                    Err(error) => Err(error.into()),
                 }
             }
             Stop::Lost => {
@@ -107,27 +128,30 @@ impl App {
         lease: &RunLease,
         record: &RunRecord,
         stop_at_ms: u64,
-        graph_used: &mut Option<GraphClient>,
+        used: &mut Used,
     ) -> Result<(), Stop> {
         let run = lease.run();
         let settings = self.store.run_settings(run).await?;
-        let graph = &*graph_used.insert(graph_client(&settings, &self.secrets, &self.ambient)?);
+        let graph = graph_client(&settings, &self.secrets, &self.ambient)?;
+        used.graph = Some(graph.clone());
         let known = while_kept(&self.store, lease, Known::load(&self.store, run)).await??;
         let mut enumeration = Enumeration {
             app: self,
             lease,
             settings: &settings,
-            graph,
+            graph: &graph,
             classifier: Classifier {
                 run,
                 scope: &settings.scope,
                 known,
-                changed: HashSet::new(),
+                changed: HashMap::new(),
             },
             links: HashSet::new(),
             end: ChainEnd::of(record),
             next: None,
-            reported: Usage::default(),
+            before: None,
+            freshened_after: 0,
+            used,
             stop_at_ms,
             deadline_at_ms: record.deadline_at_ms,
         };
@@ -148,19 +172,24 @@ impl Enumeration<'_> {
     async fn resume(&mut self) -> Result<(), Stop> {
         let (store, run) = (&self.app.store, self.lease.run());
         let batches = while_kept(store, self.lease, store.batches(run, None)).await??;
+        let mut was_left = false;
         for batch in batches {
             let read = store.page(run, batch.generation, batch.page, &batch.digest);
             let page = while_kept(store, self.lease, read).await??;
-            self.classifier.remember(&page);
+            self.classifier.remember(batch.generation, &page);
             if batch.generation != self.end.generation {
                 continue;
             }
+            // A new generation was about to begin when the one before was interrupted.
+            was_left |= batch.state == BatchState::Revoked;
             if let Some(link) = &page.next_link {
                 self.links.insert(link.clone());
             }
-            if batch.page == self.end.page {
-                let text = page.next_link.as_deref().unwrap_or_default();
-                self.next = Some(self.graph.next_link(text)?);
+            let link = page.next_link.as_deref().unwrap_or_default();
+            if batch.page + 1 == self.end.page {
+                self.before = Some(self.graph.next_link(link)?);
+            } else if batch.page == self.end.page {
+                self.next = Some(self.graph.next_link(link)?);
             }
         }
         if self.end.page > 0 && self.next.is_none() {
@@ -168,6 +197,9 @@ impl Enumeration<'_> {
                 FailReason::Incomplete,
                 format!("the batch of page {} is missing", self.end.page),
             ));
+        }
+        if was_left {
+            self.new_generation().await?;
         }
         Ok(())
     }
@@ -191,6 +223,11 @@ impl Enumeration<'_> {
                         return Ok(());
                     }
                 }
+                Err(GraphError::PageTokenExpired { .. })
+                    if self.freshened_after < self.end.page =>
+                {
+                    self.freshen().await?;
+                }
                 Err(error @ GraphError::PageTokenExpired { .. }) => self.begin_again(error).await?,
                 Err(error) => return Err(error.into()),
             }
@@ -211,9 +248,8 @@ impl Enumeration<'_> {
                 self.end.page + 1
             )));
         }
-        let unknown = page.users.iter().filter(|u| u.account_enabled.is_none());
-        let unknown = unknown.count() as u64;
-        let payload = self.classifier.sort(page.users, link);
+        let generation = self.end.generation;
+        let (payload, unknown) = self.classifier.sort(generation, page.users, link);
         let is_last = payload.next_link.is_none();
         if is_last {
             self.check_sealable(payload.sightings(), unknown)?;
@@ -223,11 +259,11 @@ impl Enumeration<'_> {
             after: &self.end,
             payload: &payload,
             unknown,
-            usage: used.since(&self.reported),
+            usage: used.since(&self.used.reported),
         };
         self.end = self.app.store.commit_page(self.lease, &commit).await?;
-        self.reported = used;
-        self.next = page.next;
+        self.used.reported = used;
+        self.before = std::mem::replace(&mut self.next, page.next);
         let run = self.lease.run();
         info!(event = "page_committed", tenant = %run.tenant, run = run.run,
             generation = self.end.generation, page = self.end.page,
@@ -257,13 +293,36 @@ impl Enumeration<'_> {
         }
         if unknown == sightings {
             return Err(unreliable(format!(
-                "accountEnabled is null for all {sightings} users; check the permission to read it"
+                "accountEnabled, or what the scope needs, is null for all {sightings} users; check \
+                 the permission to read it"
             )));
         }
         Ok(())
     }
 
-    /// A page token died: page 1 again, in a new generation. What was seen stays seen.
+    /// A page token died: the page before it is fetched once more, for a fresh link. Its users are
+    /// committed already; if it has no link now, or cannot be had either, the next try fails too.
+    async fn freshen(&mut self) -> Result<(), Stop> {
+        self.freshened_after = self.end.page;
+        let run = self.lease.run();
+        info!(event = "link_freshened", tenant = %run.tenant, run = run.run,
+            generation = self.end.generation, page = self.end.page);
+        let at = self.before.as_ref().map_or(PageAt::First, PageAt::Link);
+        let fetched = self.graph.users_page(at);
+        match while_kept(&self.app.store, self.lease, fetched).await? {
+            Ok(UsersPage {
+                next: Some(next), ..
+            }) => {
+                self.links.insert(next.as_str().to_owned());
+                self.next = Some(next);
+                Ok(())
+            }
+            Ok(_) | Err(GraphError::PageTokenExpired { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A page token died for good: page 1 again, in a new generation. What was seen stays seen.
     async fn begin_again(&mut self, error: GraphError) -> Result<(), Stop> {
         if self.end.generation >= GENERATIONS_MAX {
             return Err(error.into());
@@ -272,9 +331,16 @@ impl Enumeration<'_> {
         warn!(event = "generation_restarted", tenant = %run.tenant, run = run.run,
             generation = self.end.generation + 1, scope_guests = self.settings.scope.guests,
             error = %error);
-        self.end = self.app.store.new_generation(self.lease, &self.end).await?;
+        self.new_generation().await
+    }
+
+    async fn new_generation(&mut self) -> Result<(), Stop> {
+        let (store, lease) = (&self.app.store, self.lease);
+        self.end = store.new_generation(lease, &self.end).await?;
         self.links.clear();
         self.next = None;
+        self.before = None;
+        self.freshened_after = 0;
         Ok(())
     }
 }

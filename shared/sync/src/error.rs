@@ -35,8 +35,11 @@ impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::LostLease => Self::Lost,
-            // A list that cannot be read is never an empty list.
-            StoreError::Corrupt { .. } => Self::Fail(FailReason::Incomplete, error.to_string()),
+            // A list that cannot be read is never an empty list; what cannot be stored now cannot be
+            // stored later either.
+            StoreError::Corrupt { .. } | StoreError::Invalid(_) => {
+                Self::Fail(FailReason::Incomplete, error.to_string())
+            }
             other => Self::Error(HandlerError::Store(other)),
         }
     }

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use rollcall_core::plan::Deactivation;
 
 use crate::app::App;
+use crate::enumerate::Used;
 use crate::error::{HandlerError, Stop};
 use crate::keep::while_kept;
 
@@ -31,7 +32,10 @@ impl App {
             .await?
         {
             AcquiredRun::Granted(lease, record) => (lease, record),
-            AcquiredRun::Busy { until_ms } => {
+            AcquiredRun::Busy { until_ms, state } => {
+                if state != RunState::Draining {
+                    return Ok(());
+                }
                 // Who has the lease may have looked before the last batch was done: ring again.
                 let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
                 return self
@@ -43,9 +47,9 @@ impl App {
         };
         info!(event = "run_leased", step = "finalize", tenant = %run.tenant, run = run.run,
             token = lease.token(), owner, state = record.state.stored_name());
-        let mut graph = None;
+        let mut used = Used::default();
         match self
-            .finalize_under(&lease, &record, stop_at_ms, &mut graph)
+            .finalize_under(&lease, &record, stop_at_ms, &mut used.graph)
             .await
         {
             Ok(Progress::Ended) => Ok(()),
@@ -53,7 +57,7 @@ impl App {
                 Ok(()) | Err(StoreError::LostLease) => Ok(()),
                 Err(error) => Err(error.into()),
             },
-            Err(stop) => self.end_short(&lease, stop, graph.as_ref()).await,
+            Err(stop) => self.end_short(&lease, stop, &used).await,
         }
     }
 
@@ -109,7 +113,8 @@ impl App {
         {
             return Ok(progress);
         }
-        let totals = self.apply(lease, &plan, stop_at_ms).await?;
+        let applying = self.apply(lease, &plan, stop_at_ms);
+        let totals = while_kept(&self.store, lease, applying).await??;
         self.complete(lease, &totals, graph.as_ref()).await
     }
 
@@ -129,13 +134,13 @@ impl App {
                 plan: plan.plan.hash().to_string(),
                 deactivations: plan.numbers.deactivations,
             };
-            warn!(event = "run_held", tenant = %run.tenant, run = run.run, guard = ?trip.guard,
-                limit = trip.limit, value = trip.value, plan = held.plan,
-                deactivations = held.deactivations);
             let usage = self.usage(graph);
             self.store
                 .hold_run(lease, &held, &plan.totals, &usage)
                 .await?;
+            warn!(event = "run_held", tenant = %run.tenant, run = run.run, guard = ?trip.guard,
+                limit = trip.limit, value = trip.value, plan = held.plan,
+                deactivations = held.deactivations);
             return Ok(Some(Progress::Ended));
         }
         if plan.plan.entries().is_empty() {
@@ -176,8 +181,7 @@ impl App {
                 self.doorbell.finalize(run, 0).await?;
                 return Err(Stop::OutOfTime);
             }
-            let applied = while_kept(&self.store, lease, self.apply_group(lease, group)).await??;
-            for deactivation in applied {
+            for deactivation in self.apply_group(lease, group).await? {
                 totals.deactivated.count(deactivation.reason());
             }
         }
@@ -207,6 +211,11 @@ impl App {
                         info!(event = "user_deactivated", tenant = %run.tenant, run = run.run,
                             id = %user.id, reason = %entry.reason(), evidence = entry.detail(),
                             token = lease.token());
+                    }
+                    for entry in &sorted.done_before {
+                        info!(event = "user_deactivated_before", tenant = %run.tenant,
+                            run = run.run, id = %entry.id(), reason = %entry.reason(),
+                            evidence = entry.detail());
                     }
                     for id in &sorted.changed_since {
                         info!(event = "user_left_alone", tenant = %run.tenant, run = run.run,

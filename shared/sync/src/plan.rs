@@ -1,8 +1,10 @@
 //! Making the plan: the proof, the finalizer's own view of the directory, the evidence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_core::evidence::{Answers, Evidence, Resolution, Streak, StreakRule, resolve};
+use rollcall_core::evidence::{
+    Answers, Evidence, Existence, Resolution, Streak, StreakRule, resolve,
+};
 use rollcall_core::guard::PlanNumbers;
 use rollcall_core::ids::ObjectId;
 use rollcall_core::plan::Plan;
@@ -17,7 +19,7 @@ use rollcall_store::{
 use tracing::{info, warn};
 
 use crate::app::{App, graph_client};
-use crate::confirm::{CANARIES_MAX, ask};
+use crate::confirm::{Asked, CANARIES_MAX, ask};
 use crate::error::Stop;
 use crate::finalize::sealed;
 use crate::keep::while_kept;
@@ -63,6 +65,7 @@ impl View {
 struct Judged {
     evidence: Vec<Evidence>,
     streaks: Vec<(ObjectId, Streak)>,
+    enabled_again: BTreeSet<ObjectId>,
     contradicted: u64,
     awaiting: u64,
 }
@@ -94,9 +97,16 @@ impl App {
         }
         // The plan is made even when the shrink guard will hold it: a hold names a plan, and what
         // Graph says of the absent is what the person who decides needs.
-        let judged = self.judge(lease, settings, head, &view, graph).await?;
+        let candidates = candidates(&proof, &batches);
+        let judged = self
+            .judge(lease, settings, head, &proof, &view, &candidates, graph)
+            .await?;
         let mut evidence = judged.evidence;
-        evidence.extend(candidates(&proof, &batches));
+        evidence.extend(
+            candidates
+                .into_iter()
+                .filter(|candidate| !judged.enabled_again.contains(candidate.id())),
+        );
         let entries = self.at_their_versions(lease, evidence).await?;
         let plan = Plan::new(&proof, entries);
         let stored = StoredPlan {
@@ -172,34 +182,67 @@ impl App {
         Ok(view)
     }
 
-    /// Asks about the absent, and records the streaks of those who were not found.
+    /// Asks about the absent and the disabled, and records the streaks.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one of the things that the judgement rests on"
+    )]
     async fn judge(
         &self,
         lease: &RunLease,
         settings: &TenantSettings,
         head: &Head,
+        proof: &CompletenessProof,
         view: &View,
+        candidates: &[Evidence],
         graph: &mut Option<GraphClient>,
     ) -> Result<Judged, Stop> {
         let run = lease.run();
-        if view.absences.is_empty() {
-            return Ok(Judged::default());
-        }
-        let client = &*graph.insert(graph_client(settings, &self.secrets, &self.ambient)?);
-        let asking = ask(client, &view.absences, &view.canaries);
-        let answers = while_kept(&self.store, lease, asking).await??;
-        let asked: Vec<_> = answers.by_id.keys().cloned().collect();
-        let streaks = self.store.streaks(&run.tenant, &asked).await?;
+        let reading = self.store.streaks(&run.tenant);
+        let streaks = while_kept(&self.store, lease, reading).await??;
+        let disabled: Vec<_> = candidates
+            .iter()
+            .filter(|candidate| candidate.reason() == Reason::Disabled)
+            .map(|candidate| candidate.id().clone())
+            .collect();
+        let asked = if view.absences.is_empty() && disabled.is_empty() {
+            Asked::default()
+        } else {
+            let client = graph_client(settings, &self.secrets, &self.ambient)?;
+            let asking = ask(
+                graph.insert(client),
+                &view.absences,
+                &disabled,
+                &view.canaries,
+            );
+            while_kept(&self.store, lease, asking).await??
+        };
         let rule = StreakRule {
             run: run.run,
             last_proven_run: head.last_full_run,
             confirmed_by: settings.guards.absences_confirmed_by,
         };
-        let judged = judge_all(lease, &view.absences, &answers, &streaks, rule);
+        let mut judged = judge_all(lease, &view.absences, &asked.answers, &streaks, rule);
+        for id in &asked.enabled_again {
+            info!(event = "candidate_contradicted", tenant = %run.tenant, run = run.run, %id);
+        }
+        judged.enabled_again = asked.enabled_again;
+        judged.contradicted += judged.enabled_again.len() as u64;
         if judged.contradicted > 0 {
             warn!(event = "scan_was_wrong", tenant = %run.tenant, run = run.run,
                 contradicted = judged.contradicted, absent = view.absences.len());
         }
+        // Any sighting breaks a streak, and so does being found alive by id.
+        let is_there = |id: &ObjectId| {
+            proof.absence(id).is_none()
+                || asked.answers.alive.contains(id)
+                || asked.answers.by_id.get(id) == Some(&Existence::Found)
+        };
+        let broken = streaks
+            .iter()
+            .filter(|(id, streak)| streak.runs > 0 && is_there(id))
+            .map(|(id, _)| (id.clone(), rule.reset()));
+        judged.streaks.extend(broken);
         let recording = self.store.record_streaks(lease, &judged.streaks);
         while_kept(&self.store, lease, recording).await??;
         Ok(judged)

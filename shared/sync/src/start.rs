@@ -2,7 +2,7 @@
 
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::RunMode;
-use rollcall_store::{StartedRun, StoreError, TenantRecord};
+use rollcall_store::{StartedRun, StoreError};
 use serde::Serialize;
 use tracing::{error, info};
 
@@ -41,14 +41,12 @@ impl App {
         only: Option<&[TenantId]>,
     ) -> Result<StartReport, HandlerError> {
         let mut report = StartReport::default();
-        for tenant in self.store.tenants().await? {
-            let id = tenant.settings.id.clone();
-            let wanted = only.is_none_or(|only| only.contains(&id));
-            if tenant.removed || !wanted {
+        for id in self.store.tenant_ids().await? {
+            if !only.is_none_or(|only| only.contains(&id)) {
                 continue;
             }
-            match self.start_one(tenant).await {
-                Ok(started) => report.runs.push(started),
+            match self.start_one(&id).await {
+                Ok(started) => report.runs.extend(started),
                 Err(problem) => {
                     error!(event = "run_not_started", tenant = %id, error = %problem);
                     report.failed.push(NotStarted {
@@ -61,15 +59,16 @@ impl App {
         Ok(report)
     }
 
-    async fn start_one(&self, mut tenant: TenantRecord) -> Result<Started, HandlerError> {
+    /// Nothing is started for a tenant that was removed.
+    async fn start_one(&self, id: &TenantId) -> Result<Option<Started>, HandlerError> {
         let mut attempt = 1;
         let started = loop {
+            let tenant = self.store.tenant(id).await?;
+            let Some(tenant) = tenant.filter(|tenant| !tenant.removed) else {
+                return Ok(None);
+            };
             match self.store.start_run(&tenant, RunMode::Full).await {
-                Err(StoreError::Changed { .. }) if attempt < START_ATTEMPTS_MAX => {
-                    attempt += 1;
-                    let now = self.store.tenant(&tenant.settings.id).await?;
-                    tenant = now.unwrap_or(tenant);
-                }
+                Err(StoreError::Changed { .. }) if attempt < START_ATTEMPTS_MAX => attempt += 1,
                 other => break other?,
             }
         };
@@ -81,6 +80,6 @@ impl App {
         if !joined {
             self.doorbell.enumerate(&run, 0).await?;
         }
-        Ok(Started { run, joined })
+        Ok(Some(Started { run, joined }))
     }
 }

@@ -7,6 +7,7 @@ use rollcall_store::{AcquiredRun, BatchRecord, RunRecord, RunStep};
 use tracing::{error, info};
 
 use crate::app::App;
+use crate::enumerate::Used;
 use crate::error::{HandlerError, Stop};
 
 /// A batch that was leased so often and is not done has something in it that cannot be worked on.
@@ -20,8 +21,7 @@ impl App {
     /// Looks after every tenant's active run.
     pub(crate) async fn sweep(&self) -> Result<(), HandlerError> {
         let mut first_problem = None;
-        for tenant in self.store.tenants().await? {
-            let id = tenant.settings.id;
+        for id in self.store.tenant_ids().await? {
             if let Err(problem) = self.sweep_tenant(&id).await {
                 error!(event = "sweep_failed", tenant = %id, error = %problem);
                 first_problem.get_or_insert(problem);
@@ -134,7 +134,11 @@ impl App {
             AcquiredRun::Granted(lease, now) if now.state == RunState::Failed => {
                 return Ok(self.store.close_failed_run(&lease).await?);
             }
-            AcquiredRun::Granted(lease, _) => lease,
+            AcquiredRun::Granted(lease, _) => {
+                info!(event = "run_leased", step = "give_up", tenant = %run.tenant, run = run.run,
+                    token = lease.token(), owner);
+                lease
+            }
             AcquiredRun::Busy { .. } | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => {
                 return Ok(());
             }
@@ -142,7 +146,7 @@ impl App {
         match reason {
             Some((reason, detail)) => {
                 let stop = Stop::Fail(reason, detail.to_owned());
-                self.end_short(&lease, stop, None).await
+                self.end_short(&lease, stop, &Used::default()).await
             }
             None => Ok(self.store.release_run(&lease).await?),
         }

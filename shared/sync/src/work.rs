@@ -21,6 +21,10 @@ use crate::error::{HandlerError, Stop};
 /// sighting of the same user, or a person, changes one meanwhile.
 const REREADS_MAX: u32 = 10;
 
+/// How long a batch waits for the batches of earlier pages that share a user with it, in
+/// milliseconds, before it looks again.
+const WAIT_FOR_EARLIER_MS: u64 = 1_000;
+
 /// A lease is renewed when a third of it has passed.
 const RENEWALS_PER_LEASE: u64 = 3;
 
@@ -44,7 +48,15 @@ impl App {
                 let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
                 return self.doorbell.batch(run, generation, page, delay_ms).await;
             }
-            AcquiredBatch::Over | AcquiredBatch::Unknown => return Ok(()),
+            AcquiredBatch::Waits => {
+                return self
+                    .doorbell
+                    .batch(run, generation, page, WAIT_FOR_EARLIER_MS)
+                    .await;
+            }
+            // Whoever finished it may have died before it rang.
+            AcquiredBatch::Over => return self.ring_if_sealed(run).await,
+            AcquiredBatch::Unknown => return Ok(()),
         };
         info!(event = "batch_leased", tenant = %run.tenant, run = run.run, generation, page,
             token = lease.token(), owner);

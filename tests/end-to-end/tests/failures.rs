@@ -1,5 +1,10 @@
 //! Graph misbehaves for good: the run FAILS with its reason, nobody is switched off, and the next
 //! run works.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what does not work here fails the test"
+)]
 
 use rollcall_core::run::{FailReason, RunState};
 use rollcall_core::status::Status;
@@ -154,10 +159,27 @@ async fn a_page_token_that_dies_for_good_fails_the_run_after_its_generations() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_token_that_dies_once_starts_a_new_generation_with_the_same_result() {
+async fn a_page_token_that_dies_once_is_renewed_by_the_page_before() {
     let world = synced().await;
-    world.graph().add_fault(FaultRule::once(
+    for page in [2, 4] {
+        world.graph().add_fault(FaultRule::once(
+            users_page(page),
+            Fault::PageToken(PageTokenError::Expired),
+        ));
+    }
+    let run = world.sync().await.unwrap();
+    assert_eq!(run.state, RunState::Completed, "{run:?}");
+    assert_eq!(run.generation, 1);
+    assert_eq!(run.totals.unwrap().users_seen, 400);
+    assert_eq!(active(&world).await, 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_token_that_dies_again_starts_a_new_generation_with_the_same_result() {
+    let world = synced().await;
+    world.graph().add_fault(FaultRule::times(
         users_page(3),
+        2,
         Fault::PageToken(PageTokenError::Expired),
     ));
     let run = world.sync().await.unwrap();

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rollcall_core::evidence::Streak;
 use rollcall_store::{Capacity, RETENTION_DAYS};
 
-use crate::values::{created, id, plan};
+use crate::values::{created, id, plan, streak};
 use crate::world::{START_MS, World};
 
 const OF_A_RUN: [&str; 6] = ["run", "snapshot", "batch", "page", "plan", "journal"];
@@ -19,7 +18,7 @@ async fn whole_run(world: &World) {
     world.store.write_users(&batch, &writes).await.unwrap();
     world.finish(&batch, 1).await;
     world.store.begin_finalizing(&lease).await.unwrap();
-    let streaks = [(id("gone"), Streak { run: 1, runs: 1 })];
+    let streaks = [(id("gone"), streak(1, 1))];
     world.store.record_streaks(&lease, &streaks).await.unwrap();
     let plan = plan(lease.run(), &[(id("a"), 1)]);
     let head = world.store.head(&lease.run().tenant).await.unwrap();

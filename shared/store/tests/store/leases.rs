@@ -19,7 +19,7 @@ async fn a_runs_lease_is_exclusive_until_it_lapses_and_each_grant_has_a_higher_t
     for owner in ["second", "first"] {
         let acquired = world.store.acquire_run(&run, RunStep::Enumerate, owner);
         match acquired.await.unwrap() {
-            AcquiredRun::Busy { until_ms } => assert_eq!(until_ms, START_MS + LEASE_MS),
+            AcquiredRun::Busy { until_ms, .. } => assert_eq!(until_ms, START_MS + LEASE_MS),
             other => panic!("{other:?}"),
         }
     }

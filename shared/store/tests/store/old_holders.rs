@@ -1,12 +1,11 @@
 //! A holder whose lease was taken over can do nothing any more, and a completed run is never
 //! written to again.
 
-use rollcall_core::evidence::Streak;
 use rollcall_core::run::{FailReason, RunState};
 use rollcall_store::{BatchResult, ChainEnd, RunLease, RunStep, StoreError, Usage};
 
 use crate::values::{
-    changed, created, held, id, last_page, new_user, page_before_others, plan, totals,
+    changed, created, held, id, last_page, new_user, page_before_others, plan, streak, totals,
 };
 use crate::world::{LEASE_MS, World, commit};
 
@@ -30,7 +29,7 @@ async fn nothing_works(world: &World, lease: &RunLease, chain: &ChainEnd) {
     let head = store.head(&lease.run().tenant).await.unwrap();
     let stored = plan(lease.run(), &[(id("a"), 1)]);
     refused("plan", Box::pin(store.store_plan(lease, &stored, 1, &head))).await;
-    let streaks = [(id("a"), Streak { run: 1, runs: 1 })];
+    let streaks = [(id("a"), streak(1, 1))];
     refused("streaks", Box::pin(store.record_streaks(lease, &streaks))).await;
     refused("apply", Box::pin(store.begin_applying(lease))).await;
     let user = new_user(lease.run(), "a");

@@ -47,7 +47,7 @@ async fn of_two_who_want_a_runs_first_lease_one_gets_it() {
     let store = world.store_on(&wire);
     let acquired = store.acquire_run(&run, RunStep::Enumerate, "late").await;
     match acquired.unwrap() {
-        AcquiredRun::Busy { until_ms } => assert_eq!(until_ms, world.now_ms() + LEASE_MS),
+        AcquiredRun::Busy { until_ms, .. } => assert_eq!(until_ms, world.now_ms() + LEASE_MS),
         other => panic!("{other:?}"),
     }
     let stored = world.store.run(&run).await.unwrap().unwrap().lease.unwrap();

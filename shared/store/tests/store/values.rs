@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rollcall_core::batch::BatchState;
-use rollcall_core::evidence::Evidence;
+use rollcall_core::evidence::{Evidence, Streak};
 use rollcall_core::guard::{GuardKind, PlanNumbers, Trip};
 use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::page::{ChangedSighting, PageDigest, PagePayload};
@@ -121,6 +121,7 @@ pub(crate) fn page_of(names: &[&str]) -> PagePayload {
         changed: (0..)
             .zip(names)
             .map(|(index, name)| ChangedSighting {
+                again: false,
                 index,
                 user: graph_user(name),
             })
@@ -151,6 +152,7 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
         changed: (0..)
             .zip(users)
             .map(|(index, (id, _))| ChangedSighting {
+                again: false,
                 index,
                 user: GraphUser {
                     id: id.clone(),
@@ -222,5 +224,14 @@ pub(crate) fn held() -> Held {
         },
         plan: "abc".into(),
         deactivations: 501,
+    }
+}
+
+/// A streak that no run before it counts for.
+pub(crate) fn streak(run: u64, runs: u32) -> Streak {
+    Streak {
+        run,
+        runs,
+        proven: None,
     }
 }

@@ -70,7 +70,7 @@ impl Entropy for Always {
 pub(crate) struct World {
     pub(crate) clock: HandClock,
     pub(crate) store: Store,
-    client: Client,
+    pub(crate) client: Client,
     endpoint: String,
     _stop: Arc<oneshot::Sender<()>>,
 }

@@ -1,0 +1,133 @@
+//! One user is seen more than once in a run, or changes while it is under way: the last word counts.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what does not work here fails the test"
+)]
+
+use rollcall_core::run::RunState;
+use rollcall_core::status::{Reason, Status, StoredUser};
+use rollcall_end_to_end::{World, object_id, sqs_event};
+use rollcall_graph_emulator::{Endpoint, Matcher, Paging, Population};
+use serde_json::json;
+use uuid::Uuid;
+
+/// A tenant of 30 in pages of 10 that was synced once, where the user with the last name is
+/// disabled.
+async fn synced() -> (World, Uuid) {
+    let population = Population {
+        guests: 0.0,
+        disabled: 0.0,
+        ..Population::new("contoso.com", 19, 30)
+    };
+    let world = World::start_with(population, &json!({})).await.unwrap();
+    world.tenant.set_paging(Paging {
+        page_size_max: 10,
+        ..world.tenant.paging()
+    });
+    let id = world.tenant.directory().users().next().unwrap().id;
+    {
+        let mut directory = world.tenant.directory();
+        directory.rename(id, "zzz@contoso.com", "Last").unwrap();
+        directory.set_account_enabled(id, Some(false)).unwrap();
+    }
+    assert_eq!(world.sync().await.unwrap().state, RunState::Completed);
+    (world, id)
+}
+
+async fn stored(world: &World, id: Uuid) -> StoredUser {
+    let users = world.users().await.unwrap();
+    users.get(&object_id(id).unwrap()).unwrap().clone()
+}
+
+/// Page 1 shows the user enabled, under another name; page 3 shows him as he is stored. The worker
+/// of page 3 comes first and finds nothing to write: page 1 must not have the say because of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_last_sighting_that_changes_nothing_has_the_say_in_either_order_of_workers() {
+    for order in [[3, 1], [1, 3]] {
+        let (world, id) = synced().await;
+        let before = stored(&world, id).await;
+        {
+            let mut directory = world.tenant.directory();
+            directory.rename(id, "aaa@contoso.com", "First").unwrap();
+            directory.set_account_enabled(id, Some(true)).unwrap();
+        }
+        let first_page = Matcher::endpoint(Endpoint::Users).page(1);
+        world
+            .graph()
+            .after(&world.tenant, first_page, move |directory| {
+                directory.rename(id, "zzz@contoso.com", "Last").unwrap();
+                directory.set_account_enabled(id, Some(false)).unwrap();
+            });
+        let run = world.start_run(&world.app).await.unwrap();
+        let enumerate = sqs_event(&json!({ "tenant": run.tenant, "run": run.run }));
+        world.app.enumerator(enumerate, u64::MAX).await.unwrap();
+        for page in order {
+            let bell = json!({ "tenant": run.tenant, "run": run.run, "generation": 1,
+                "page": page });
+            world.app.worker(sqs_event(&bell), u64::MAX).await.unwrap();
+        }
+        let triggers = world.drive().await.unwrap();
+        let ended = world.wait(&run).await.unwrap();
+        triggers.stop().await;
+        assert_eq!(ended.state, RunState::Completed, "{ended:?}");
+        let after = stored(&world, id).await;
+        assert_eq!(
+            (after.status, after.reason),
+            (Status::Inactive, Reason::Disabled)
+        );
+        assert_eq!(after.user_principal_name, before.user_principal_name);
+        assert_eq!(after.content_hash(), before.content_hash());
+    }
+}
+
+/// Seen as disabled on the last page, and enabled again before anybody is switched off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disabled_user_who_is_enabled_again_before_the_end_stays() {
+    let (world, _) = synced().await;
+    let id = world.tenant.directory().users().nth(3).unwrap().id;
+    world
+        .tenant
+        .directory()
+        .set_account_enabled(id, Some(false))
+        .unwrap();
+    let last_page = Matcher::endpoint(Endpoint::Users).page(3);
+    world
+        .graph()
+        .after(&world.tenant, last_page, move |directory| {
+            directory.set_account_enabled(id, Some(true)).unwrap();
+        });
+    let run = world.sync().await.unwrap();
+    assert_eq!(run.state, RunState::Completed, "{run:?}");
+    assert_eq!(run.totals.unwrap().kept.contradicted, 1);
+    assert_eq!(run.totals.unwrap().deactivated.total(), 0);
+    assert_eq!(stored(&world, id).await.status, Status::Active);
+}
+
+/// Not found by one run, seen by a run that was held, not found by the next: that is not twice in a
+/// row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sighting_by_a_held_run_breaks_the_streak() {
+    let (world, _) = synced().await;
+    let everyone: Vec<_> = world.tenant.directory().users().cloned().collect();
+    let gone = everyone[5].clone();
+    let purge = |world: &World| world.tenant.directory().purge(gone.id).unwrap();
+    purge(&world);
+    assert_eq!(world.sync().await.unwrap().state, RunState::Completed);
+    // He is back, and a third of the others leaves: the run that sees him is held.
+    world.tenant.directory().add(gone.clone()).unwrap();
+    for user in &everyone[10..20] {
+        world.tenant.directory().soft_delete(user.id).unwrap();
+    }
+    assert_eq!(world.sync().await.unwrap().state, RunState::Held);
+    for user in &everyone[10..20] {
+        world.tenant.directory().restore(user.id).unwrap();
+    }
+    purge(&world);
+    let run = world.sync().await.unwrap();
+    assert_eq!(run.totals.unwrap().kept.awaiting_confirmation, 1, "{run:?}");
+    assert_eq!(stored(&world, gone.id).await.status, Status::Active);
+    let run = world.sync().await.unwrap();
+    assert_eq!(run.totals.unwrap().deactivated.not_found, 1, "{run:?}");
+}
