@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounds::bounded;
+
 /// The `[tenant.guards]` of a tenant file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -64,22 +66,6 @@ fn window_days<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Erro
 
 fn confirmed_by<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     bounded(from, 2, CONFIRMED_BY_MAX, "complete runs")
-}
-
-fn bounded<'de, D: serde::Deserializer<'de>>(
-    from: D,
-    min: u32,
-    max: u32,
-    unit: &str,
-) -> Result<u32, D::Error> {
-    let value = u32::deserialize(from)?;
-    if (min..=max).contains(&value) {
-        Ok(value)
-    } else {
-        Err(serde::de::Error::custom(format!(
-            "{value} is out of range: {min} to {max} {unit}"
-        )))
-    }
 }
 
 /// Which guard.

@@ -11,6 +11,7 @@
 //! milliseconds since 1970-01-01T00:00:00Z (`…_ms`).
 
 pub mod batch;
+mod bounds;
 pub mod counts;
 pub mod evidence;
 pub mod guard;

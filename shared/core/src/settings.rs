@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use crate::bounds::bounded;
 use crate::guard::GuardSettings;
 use crate::ids::TenantId;
 use crate::lease::{LEASE_SECONDS_MAX, LEASE_SECONDS_MIN};
@@ -360,22 +361,6 @@ fn run_deadline_minutes<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64
 
 fn lease_seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     bounded(from, LEASE_SECONDS_MIN, LEASE_SECONDS_MAX, "seconds")
-}
-
-fn bounded<'de, D: serde::Deserializer<'de>>(
-    from: D,
-    min: u64,
-    max: u64,
-    unit: &str,
-) -> Result<u64, D::Error> {
-    let value = u64::deserialize(from)?;
-    if (min..=max).contains(&value) {
-        Ok(value)
-    } else {
-        Err(serde::de::Error::custom(format!(
-            "{value} is out of range: {min} to {max} {unit}"
-        )))
-    }
 }
 
 fn attributes<'de, D: serde::Deserializer<'de>>(from: D) -> Result<AttributeMap, D::Error> {

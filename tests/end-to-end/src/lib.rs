@@ -11,7 +11,7 @@ use std::time::Duration;
 use rollcall_ambient::Ambient;
 use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::settings::TenantSettings;
-use rollcall_core::status::StoredUser;
+use rollcall_core::status::{Status, StoredUser};
 use rollcall_graph::Secret;
 use rollcall_graph_emulator::{Emulator, Graph, Population, Tenant, TenantSpec};
 use rollcall_local::{
@@ -227,6 +227,16 @@ impl World {
     /// The store's, or a run that does not end.
     pub async fn wait(&self, run: &RunRef) -> Result<RunRecord, Problem> {
         wait(&self.store, run).await
+    }
+
+    /// How many users are ACTIVE.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn active(&self) -> Result<usize, Problem> {
+        let users = self.users().await?;
+        let active = users.values().filter(|user| user.status == Status::Active);
+        Ok(active.count())
     }
 
     /// Everybody in the directory, by id.

@@ -7,7 +7,6 @@
 )]
 
 use rollcall_core::run::{FailReason, RunState};
-use rollcall_core::status::Status;
 use rollcall_end_to_end::World;
 use rollcall_graph_emulator::{
     Endpoint, ErrorBody, Fault, FaultRule, Matcher, NextLink, PageTokenError, Paging, Population,
@@ -31,14 +30,6 @@ async fn synced() -> World {
     world
 }
 
-async fn active(world: &World) -> usize {
-    let users = world.users().await.unwrap();
-    users
-        .values()
-        .filter(|u| u.status == Status::Active)
-        .count()
-}
-
 /// Under the fault the run fails for this reason and nobody is switched off; without it the next
 /// run completes.
 async fn fails(fault: FaultRule, reason: FailReason) {
@@ -47,11 +38,11 @@ async fn fails(fault: FaultRule, reason: FailReason) {
     let failed = world.sync().await.unwrap();
     assert_eq!(failed.state, RunState::Failed, "{failed:?}");
     assert_eq!(failed.reason, Some(reason), "{failed:?}");
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
     world.graph().clear_faults();
     let next = world.sync().await.unwrap();
     assert_eq!(next.state, RunState::Completed, "{next:?}");
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
 }
 
 fn users_page(page: u32) -> Matcher {
@@ -171,7 +162,7 @@ async fn a_page_token_that_dies_once_is_renewed_by_the_page_before() {
     assert_eq!(run.state, RunState::Completed, "{run:?}");
     assert_eq!(run.generation, 1);
     assert_eq!(run.totals.unwrap().users_seen, 400);
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -186,7 +177,7 @@ async fn a_page_token_that_dies_again_starts_a_new_generation_with_the_same_resu
     assert_eq!(run.state, RunState::Completed, "{run:?}");
     assert_eq!(run.generation, 2);
     assert_eq!(run.totals.unwrap().users_seen, 400);
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,7 +213,7 @@ async fn users_left_out_of_a_whole_looking_list_are_found_alive_and_stay() {
     let run = world.sync().await.unwrap();
     assert_eq!(run.state, RunState::Completed, "{run:?}");
     assert_eq!(run.totals.unwrap().kept.contradicted, 10);
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -235,7 +226,7 @@ async fn a_list_that_ends_early_is_held_by_the_shrink_guard_and_nobody_goes() {
     let run = world.sync().await.unwrap();
     assert_eq!(run.state, RunState::Held, "{run:?}");
     assert_eq!(run.totals.unwrap().kept.contradicted, 200);
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
 }
 
 /// The answers by id are wrong about somebody who was just enumerated: so they may be wrong about
@@ -255,7 +246,7 @@ async fn a_canary_that_is_not_found_fails_the_run() {
         Some(FailReason::EnumerationUnreliable),
         "{run:?}"
     );
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
 }
 
 /// Everybody who was known is missing, and others are there: another directory answers.

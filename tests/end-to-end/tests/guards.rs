@@ -7,7 +7,6 @@
 
 use rollcall_core::guard::GuardKind;
 use rollcall_core::run::RunState;
-use rollcall_core::status::Status;
 use rollcall_end_to_end::World;
 use rollcall_graph_emulator::Population;
 use rollcall_store::RunRecord;
@@ -25,14 +24,6 @@ async fn synced(guards: Value) -> World {
         .unwrap();
     assert_eq!(world.sync().await.unwrap().state, RunState::Completed);
     world
-}
-
-async fn active(world: &World) -> usize {
-    let users = world.users().await.unwrap();
-    users
-        .values()
-        .filter(|u| u.status == Status::Active)
-        .count()
 }
 
 /// So many leave, and one is renamed.
@@ -59,7 +50,7 @@ async fn more_deactivations_than_the_count_guard_allows_are_held() {
     assert_eq!(held.trip.guard, GuardKind::Count);
     assert_eq!((held.trip.limit, held.trip.value), (10.0, 11.0));
     assert_eq!(held.deactivations, 11);
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
     // What is no deactivation stands.
     assert_eq!(run.totals.unwrap().changes.updated, 1);
 }
@@ -69,7 +60,7 @@ async fn as_many_deactivations_as_the_count_guard_allows_are_carried_out() {
     let world = synced(json!({ "deactivations_max": 10 })).await;
     let run = leave(&world, 10).await;
     assert_eq!(run.state, RunState::Completed, "{run:?}");
-    assert_eq!(active(&world).await, 390);
+    assert_eq!(world.active().await.unwrap(), 390);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,7 +68,7 @@ async fn a_larger_share_than_the_percent_guard_allows_is_held() {
     let world = synced(json!({})).await;
     let run = leave(&world, 21).await;
     assert_eq!(run.held.unwrap().trip.guard, GuardKind::Percent);
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,7 +76,7 @@ async fn a_directory_that_shrank_is_held_and_the_baseline_stays() {
     let world = synced(json!({})).await;
     let run = leave(&world, 81).await;
     assert_eq!(run.held.unwrap().trip.guard, GuardKind::Shrink);
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
     // The held run is no baseline: the next one is held for the same, and supersedes it.
     let again = world.sync().await.unwrap();
     assert_eq!(again.held.unwrap().trip.guard, GuardKind::Shrink);
@@ -106,7 +97,7 @@ async fn a_run_after_a_hold_completes_once_the_leavers_are_back() {
     }
     let run = world.sync().await.unwrap();
     assert_eq!(run.state, RunState::Completed, "{run:?}");
-    assert_eq!(active(&world).await, 400);
+    assert_eq!(world.active().await.unwrap(), 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,7 +21,6 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::{FailReason, RunState};
-use rollcall_core::status::Status;
 use rollcall_end_to_end::{World, sqs_event};
 use rollcall_graph_emulator::{Paging, Population};
 use rollcall_store::{AcquiredBatch, BatchResult, StoreError, Usage, UserWrite};
@@ -180,11 +179,7 @@ fn rename_everybody(world: &World, round: u32) {
 }
 
 async fn all_active(world: &World) {
-    let users = world.users().await.unwrap();
-    let active = users
-        .values()
-        .filter(|u| u.status == Status::Active)
-        .count();
+    let active = world.active().await.unwrap();
     assert_eq!(active, PAGES as usize * USERS_PER_PAGE);
 }
 
