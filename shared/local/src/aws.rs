@@ -1,6 +1,7 @@
 //! Both services together.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rollcall_ambient::Ambient;
 use rollcall_sqs_emulator::SqsEmulator;
@@ -10,6 +11,24 @@ use crate::database::DatabaseServer;
 use crate::directory::Directory;
 use crate::error::LocalError;
 use crate::queues::{LocalSettings, Queues};
+
+/// How often a directory is tried that is in use. A process that was killed keeps its lock until the
+/// system has taken it apart, and a process that is just starting another one shares its locks with
+/// it for a moment.
+const LOCK_ATTEMPTS_MAX: u32 = 10;
+/// The pause between two tries, in milliseconds.
+const LOCK_PAUSE_MS: u64 = 30;
+
+async fn lock(dir: &Path) -> Result<Directory, LocalError> {
+    let mut attempt = 1;
+    loop {
+        match Directory::lock(dir) {
+            Err(LocalError::DirInUse { .. }) if attempt < LOCK_ATTEMPTS_MAX => attempt += 1,
+            other => return other,
+        }
+        tokio::time::sleep(Duration::from_millis(LOCK_PAUSE_MS)).await;
+    }
+}
 
 /// DynamoDB and SQS in this process. Dropping it stops both, without waiting for requests under
 /// way; [`LocalAws::shutdown`] waits.
@@ -36,7 +55,10 @@ impl LocalAws {
         ambient: Ambient,
         settings: LocalSettings,
     ) -> Result<Self, LocalError> {
-        let directory = dir.map(Directory::lock).transpose()?;
+        let directory = match dir {
+            Some(dir) => Some(lock(dir).await?),
+            None => None,
+        };
         let database = DatabaseServer::start(directory, ambient.clone()).await?;
         let emulator = SqsEmulator::start(clients::REGION, ambient).await?;
         let sqs = clients::sqs(emulator.endpoint_url());

@@ -130,12 +130,15 @@ async fn a_before_image_stands_in_the_transaction_of_its_write() {
 async fn a_before_image_is_never_written_over_and_without_one_nobody_is_written() {
     let world = World::start().await;
     let (run, batch) = world.working("t", &["a"]).await;
-    let image = [
-        ("pk".to_owned(), s("journal#t#1")),
-        ("sk".to_owned(), s("a#0000000000")),
-        ("at".to_owned(), n(1)),
-    ];
-    world.put(image.into()).await;
+    // In each of the journal's partitions, one of which is the user's.
+    for shard in 0..8 {
+        let image = [
+            ("pk".to_owned(), s(&format!("journal#t#1#{shard}"))),
+            ("sk".to_owned(), s("a#0000000000")),
+            ("at".to_owned(), n(1)),
+        ];
+        world.put(image.into()).await;
+    }
     let writes = [created(run.run(), "a")];
     let refused = StoreError::Changed {
         what: "a user's before-image",
