@@ -5,7 +5,8 @@
 //! - a run and a batch move only as [`run::next_run_state`] and [`batch::next_batch_state`] say;
 //! - a [`proof::CompletenessProof`] exists only for an enumeration that is whole;
 //! - an [`evidence::Evidence`] exists only from a proof and a cause that was seen or asked for;
-//! - a [`plan::Deactivation`] exists only in a [`plan::Plan`], which takes a proof and evidence.
+//! - a [`plan::Deactivation`] exists only in a [`plan::Plan`], which takes a proof and evidence, or is
+//!   read back by its hash.
 //!
 //! It never reads a clock, draws a random number, waits, or knows AWS or HTTP. Time comes in as
 //! milliseconds since 1970-01-01T00:00:00Z (`…_ms`).

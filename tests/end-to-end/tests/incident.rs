@@ -17,6 +17,7 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use rollcall_core::ids::RunRef;
@@ -289,6 +290,31 @@ async fn the_incident_switches_off_everybody_in_the_old_design_and_nobody_in_thi
         users
             .values()
             .all(|u| u.display_name.as_deref() == Some("Name 2"))
+    );
+    all_active(&world).await;
+}
+
+/// The head holds the baseline that a plan is judged by: a run that the head does not name is judged
+/// by nobody's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_its_tenants_head_does_not_name_fails() {
+    let world = world().await;
+    let run = world.start_run(&world.app).await.unwrap();
+    run_step(&world, &world.app, &run, false).await;
+    let head = world
+        .aws
+        .dynamodb()
+        .update_item()
+        .table_name("coordination");
+    head.key("pk", AttributeValue::S("head#contoso".into()))
+        .key("sk", AttributeValue::S("head".into()))
+        .update_expression("REMOVE active_run")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        run_step(&world, &world.app, &run, true).await,
+        RunState::Failed
     );
     all_active(&world).await;
 }
