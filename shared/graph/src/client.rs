@@ -7,7 +7,7 @@ use rollcall_core::user::{AttributeMap, GraphUser};
 
 use crate::config::{Endpoints, GraphConfig};
 use crate::error::GraphError;
-use crate::exchange;
+use crate::exchange::{Network, Transport};
 use crate::http::{Call, Http};
 use crate::link::{NextLink, safe_url};
 use crate::page;
@@ -52,18 +52,29 @@ struct Inner {
 }
 
 impl GraphClient {
-    /// Checks the settings. Nothing is sent before the first question.
+    /// Over the network. Nothing is sent before the first question.
     ///
     /// # Errors
     /// [`GraphError::BadConfig`] names the setting that cannot work.
     pub fn new(config: GraphConfig, ambient: Ambient) -> Result<Self, GraphError> {
-        let endpoints = Endpoints::of(&config)?;
         let roots = [&config.graph_root, &config.login_root];
         let plain_http = roots.iter().any(|root| root.scheme() == "http");
-        let client = exchange::client(plain_http)?;
+        Self::over(Arc::new(Network::new(plain_http)?), config, ambient)
+    }
+
+    /// Over another transport.
+    ///
+    /// # Errors
+    /// As [`GraphClient::new`].
+    pub fn over(
+        transport: Arc<dyn Transport>,
+        config: GraphConfig,
+        ambient: Ambient,
+    ) -> Result<Self, GraphError> {
+        let endpoints = Endpoints::of(&config)?;
         let http = Http {
-            tokens: Tokens::new(client.clone(), ambient.clone(), &config, &endpoints),
-            client,
+            tokens: Tokens::new(Arc::clone(&transport), ambient.clone(), &config, &endpoints),
+            transport,
             ambient,
             limits: Limits {
                 retry_ms_max: config.retry_ms_max,

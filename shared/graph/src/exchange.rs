@@ -1,11 +1,13 @@
 //! One HTTP exchange: a request goes out, an answer comes back whole, or it is said how it did not.
 
 use std::error::Error;
-use std::fmt::Write;
+use std::fmt::{Debug, Write};
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Request, Response, StatusCode};
 use url::Url;
 
 use crate::error::GraphError;
@@ -27,18 +29,37 @@ const PING_MS: u64 = 10_000;
 
 /// An answer, its body read to the end or not readable.
 #[derive(Debug)]
-pub(crate) struct Received {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Result<Vec<u8>, Lost>,
+pub struct Received {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, unpacked; or what became of it.
+    pub body: Result<Vec<u8>, Lost>,
 }
 
 /// What did not arrive.
 #[derive(Debug)]
-pub(crate) struct Lost {
-    pub(crate) timed_out: bool,
-    pub(crate) cause: String,
+pub struct Lost {
+    /// Whether the time limit of the request ended it.
+    pub timed_out: bool,
+    /// What happened, without an address: it is logged.
+    pub cause: String,
 }
+
+/// An exchange under way.
+pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Received, Lost>> + Send + 'a>>;
+
+/// How requests travel: over the network, or, in a simulation, to a service in the same process.
+pub trait Transport: Debug + Send + Sync {
+    /// Sends a request and reads the answer to its end. It keeps to the request's own time limit,
+    /// follows no redirect and repeats nothing.
+    fn exchange(&self, request: Request) -> Exchange<'_>;
+}
+
+/// The network.
+#[derive(Debug)]
+pub(crate) struct Network(reqwest::Client);
 
 impl Received {
     /// A header as text.
@@ -65,13 +86,41 @@ impl Received {
     }
 }
 
+/// The caller's own id of a request: Microsoft finds it in its logs.
+pub(crate) const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
+
+/// A UUID as a header.
+pub(crate) fn id_header(id: &str) -> HeaderValue {
+    // A UUID is text that a header takes; anything else would be left out of the request alone.
+    HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static(""))
+}
+
 /// Whole seconds as milliseconds.
 pub(crate) fn seconds_as_ms(text: &str) -> Option<u64> {
     text.trim().parse::<u64>().ok()?.checked_mul(1_000)
 }
 
-/// The client for all exchanges of one tenant.
-pub(crate) fn client(plain_http: bool) -> Result<reqwest::Client, GraphError> {
+impl Network {
+    /// The connections of one tenant.
+    pub(crate) fn new(plain_http: bool) -> Result<Self, GraphError> {
+        client(plain_http).map(Self)
+    }
+}
+
+impl Transport for Network {
+    fn exchange(&self, request: Request) -> Exchange<'_> {
+        Box::pin(async {
+            let mut response = self.0.execute(request).await.map_err(lost)?;
+            Ok(Received {
+                status: response.status(),
+                headers: std::mem::take(response.headers_mut()),
+                body: read(response).await,
+            })
+        })
+    }
+}
+
+fn client(plain_http: bool) -> Result<reqwest::Client, GraphError> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -90,16 +139,6 @@ pub(crate) fn client(plain_http: bool) -> Result<reqwest::Client, GraphError> {
     builder.build().map_err(|e| {
         let cause = told(e);
         GraphError::bad_config("tls", format!("no HTTP client could be made: {cause}"))
-    })
-}
-
-/// Sends a request and reads the answer to its end.
-pub(crate) async fn exchange(request: RequestBuilder) -> Result<Received, Lost> {
-    let mut response = request.send().await.map_err(lost)?;
-    Ok(Received {
-        status: response.status(),
-        headers: std::mem::take(response.headers_mut()),
-        body: read(response).await,
     })
 }
 

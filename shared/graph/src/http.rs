@@ -1,13 +1,15 @@
 //! Sends a request to Graph with the access token, and judges the status of the answer.
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Method, StatusCode};
+use std::sync::Arc;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request, StatusCode};
 use rollcall_ambient::Ambient;
 use serde_json::Value;
 use url::Url;
 
 use crate::error::{FailedCall, GraphError, loggable_code};
-use crate::exchange::{Received, exchange};
+use crate::exchange::{CLIENT_REQUEST_ID, Received, Transport, id_header};
 use crate::page::Broken;
 use crate::retry::{Fault, Limits, Retry};
 use crate::token::{Bearer, Tokens};
@@ -21,6 +23,8 @@ const PAGE_TOKEN_CODES: [&str; 2] = [
 
 /// The one thing that Graph says in its message alone.
 const SKIP_TOKEN: &str = "skiptoken";
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const TOKEN_NOT_TAKEN: &str = "Microsoft Graph does not take a fresh access token; check that \
     graph_url and login_url belong to one cloud, and that the application is not blocked";
@@ -135,7 +139,7 @@ enum Outcome {
 
 #[derive(Debug)]
 pub(crate) struct Http {
-    pub(crate) client: reqwest::Client,
+    pub(crate) transport: Arc<dyn Transport>,
     pub(crate) tokens: Tokens,
     pub(crate) ambient: Ambient,
     pub(crate) limits: Limits,
@@ -210,25 +214,23 @@ impl Http {
         self.counters.sent(retry.sent > 0);
         retry.sent += 1;
         let client_request_id = self.ambient.random_uuid();
-        let mut request = self
-            .client
-            .request(call.method.clone(), call.url.clone())
-            .timeout(retry.attempt_limit())
-            .header(AUTHORIZATION, bearer.header.clone())
-            .header("client-request-id", &client_request_id);
+        let mut request = Request::new(call.method.clone(), call.url.clone());
+        *request.timeout_mut() = Some(retry.attempt_limit());
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, bearer.header.clone());
+        headers.insert(CLIENT_REQUEST_ID, id_header(&client_request_id));
         if call.eventual {
             // A count comes as plain text.
-            request = request.header("ConsistencyLevel", "eventual");
+            headers.insert("ConsistencyLevel", HeaderValue::from_static("eventual"));
         } else {
-            request = request.header(ACCEPT, "application/json");
+            headers.insert(ACCEPT, JSON);
         }
         if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
+            headers.insert(CONTENT_TYPE, JSON);
+            *request.body_mut() = Some(body.clone().into());
         }
         let started_ms = self.ambient.now_ms();
-        let received = exchange(request).await;
+        let received = self.transport.exchange(request).await;
         let duration_ms = self.ambient.now_ms().saturating_sub(started_ms);
         match received {
             Ok(received) => {

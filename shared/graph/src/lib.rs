@@ -17,7 +17,7 @@
 //! It never decides who is switched off, never holds more than one page of users, and never puts a
 //! name, an address, a token, a link or a secret into a log line or an error.
 //!
-//! A request goes through four rooms: `client` knows what is asked, `http` sends it and judges the
+//! A request goes through four rooms, and travels by a [`Transport`]: `client` knows what is asked, `http` sends it and judges the
 //! status, `retry` decides whether to ask again and when, `page` and `batch` make sense of the body.
 
 mod batch;
@@ -37,5 +37,6 @@ pub use client::{GraphClient, PageAt, UsersPage};
 pub use config::{Cloud, GraphConfig, Secret};
 pub use confirm::Existence;
 pub use error::{FailedCall, GraphError};
+pub use exchange::{Exchange, Lost, Received, Transport};
 pub use link::{NEXT_LINK_BYTES_MAX, NextLink};
 pub use usage::Usage;

@@ -3,18 +3,23 @@
 //! How a token is asked for is in [`Tokens::ask`] alone, so a certificate or a federated credential
 //! is another form body there.
 
-use reqwest::header::HeaderValue;
+use std::sync::Arc;
+
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request};
 use rollcall_ambient::Ambient;
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use crate::config::{Endpoints, GraphConfig, Secret};
 use crate::error::{FailedCall, GraphError, loggable_code};
-use crate::exchange::{Received, exchange};
+use crate::exchange::{CLIENT_REQUEST_ID, Received, Transport, id_header};
 use crate::retry::{Fault, Retry};
 
 const OPERATION: &str = "token";
+
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
 /// How long before its end a token is renewed, at most. Microsoft's own libraries take five minutes.
 const RENEW_EARLY_MS_MAX: u64 = 300_000;
@@ -51,7 +56,7 @@ struct State {
 
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    client: reqwest::Client,
+    transport: Arc<dyn Transport>,
     ambient: Ambient,
     address: Url,
     client_id: String,
@@ -77,13 +82,13 @@ struct Granted {
 
 impl Tokens {
     pub(crate) fn new(
-        client: reqwest::Client,
+        transport: Arc<dyn Transport>,
         ambient: Ambient,
         config: &GraphConfig,
         endpoints: &Endpoints,
     ) -> Self {
         Self {
-            client,
+            transport,
             ambient,
             address: endpoints.token.clone(),
             client_id: config.client_id.clone(),
@@ -127,19 +132,20 @@ impl Tokens {
     /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
     async fn ask(&self, retry: &Retry<'_>) -> Result<Granted, NoToken> {
         let client_request_id = self.ambient.random_uuid();
-        let request = self
-            .client
-            .post(self.address.clone())
-            .timeout(retry.attempt_limit())
-            .header("client-request-id", &client_request_id)
-            .form(&[
-                ("grant_type", "client_credentials"),
-                ("client_id", self.client_id.as_str()),
-                ("client_secret", self.secret.expose()),
-                ("scope", self.scope.as_str()),
-            ]);
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &self.client_id)
+            .append_pair("client_secret", self.secret.expose())
+            .append_pair("scope", &self.scope)
+            .finish();
+        let mut request = Request::new(Method::POST, self.address.clone());
+        *request.timeout_mut() = Some(retry.attempt_limit());
+        let headers = request.headers_mut();
+        headers.insert(CLIENT_REQUEST_ID, id_header(&client_request_id));
+        headers.insert(CONTENT_TYPE, FORM);
+        *request.body_mut() = Some(form.into());
         let started_ms = self.ambient.now_ms();
-        let received = exchange(request).await;
+        let received = self.transport.exchange(request).await;
         tracing::debug!(
             operation = OPERATION,
             status = received.as_ref().map_or(0, |it| it.status.as_u16()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rollcall_ambient::Ambient;
 use rollcall_core::settings::{Cloud, Credential, TenantSettings};
-use rollcall_graph::{GraphClient, GraphConfig, GraphError, Secret};
+use rollcall_graph::{GraphClient, GraphConfig, GraphError, Secret, Transport};
 use rollcall_store::{GraphUsage, Store, Usage};
 
 use crate::doorbell::{Doorbell, Queues};
@@ -19,19 +19,44 @@ const GRAPH_REQUEST_MS_MAX: u64 = 30_000;
 pub struct App {
     pub(crate) store: Store,
     pub(crate) doorbell: Doorbell,
-    pub(crate) secrets: Secrets,
     pub(crate) ambient: Ambient,
+    secrets: Secrets,
+    /// How Graph is reached, if not over the network.
+    transport: Option<Arc<dyn Transport>>,
 }
 
 impl App {
-    /// Over a store, queues and secrets.
+    /// Over a store, queues and secrets; Graph is reached over the network.
     #[must_use]
     pub fn new(store: Store, queues: Queues, secrets: Secrets, ambient: Ambient) -> Self {
         Self {
             store,
             doorbell: Doorbell::new(queues),
-            secrets,
             ambient,
+            secrets,
+            transport: None,
+        }
+    }
+
+    /// The same with another way to reach Graph.
+    #[must_use]
+    pub fn over(self, transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport: Some(transport),
+            ..self
+        }
+    }
+
+    pub(crate) fn graph_client(
+        &self,
+        settings: &TenantSettings,
+    ) -> Result<GraphClient, GraphError> {
+        match &self.transport {
+            None => graph_client(settings, &self.secrets, &self.ambient),
+            Some(transport) => {
+                let config = graph_config(settings, &self.secrets)?;
+                GraphClient::over(Arc::clone(transport), config, self.ambient.clone())
+            }
         }
     }
 
@@ -78,7 +103,7 @@ impl Secrets {
     }
 }
 
-/// The Graph client of a tenant.
+/// The Graph client of a tenant, over the network.
 ///
 /// # Errors
 /// [`GraphError::BadConfig`] naming the setting, or the environment variable that is not set.
@@ -87,6 +112,10 @@ pub fn graph_client(
     secrets: &Secrets,
     ambient: &Ambient,
 ) -> Result<GraphClient, GraphError> {
+    GraphClient::new(graph_config(settings, secrets)?, ambient.clone())
+}
+
+fn graph_config(settings: &TenantSettings, secrets: &Secrets) -> Result<GraphConfig, GraphError> {
     let Credential::SecretEnv(name) = &settings.credential;
     let secret = secrets.get(name).ok_or_else(|| GraphError::BadConfig {
         setting: "credential",
@@ -99,7 +128,7 @@ pub fn graph_client(
             (cloud.graph_root()?, cloud.login_root()?)
         }
     };
-    let config = GraphConfig {
+    Ok(GraphConfig {
         graph_root,
         login_root,
         directory_id: settings.directory_id.as_str().to_owned(),
@@ -108,8 +137,7 @@ pub fn graph_client(
         attributes: settings.attributes.clone(),
         retry_ms_max: settings.limits.graph_retry_seconds_max * 1_000,
         request_ms_max: GRAPH_REQUEST_MS_MAX,
-    };
-    GraphClient::new(config, ambient.clone())
+    })
 }
 
 const fn cloud(cloud: Cloud) -> rollcall_graph::Cloud {

@@ -10,7 +10,7 @@ use rollcall_graph::{GraphClient, GraphError, NextLink, PageAt, UsersPage};
 use rollcall_store::{AcquiredRun, ChainEnd, PageCommit, RunLease, RunRecord, RunStep, Usage};
 use tracing::{error, info, warn};
 
-use crate::app::{App, graph_client};
+use crate::app::App;
 use crate::classify::{Classifier, Known};
 use crate::error::{HandlerError, Stop};
 use crate::keep::while_kept;
@@ -132,7 +132,7 @@ impl App {
     ) -> Result<(), Stop> {
         let run = lease.run();
         let settings = self.store.run_settings(run).await?;
-        let graph = graph_client(&settings, &self.secrets, &self.ambient)?;
+        let graph = self.graph_client(&settings)?;
         used.graph = Some(graph.clone());
         let known = while_kept(&self.store, lease, Known::load(&self.store, run)).await??;
         let mut enumeration = Enumeration {

@@ -18,7 +18,7 @@ use rollcall_store::{
 };
 use tracing::{info, warn};
 
-use crate::app::{App, graph_client};
+use crate::app::App;
 use crate::confirm::{Asked, CANARIES_MAX, ask};
 use crate::error::Stop;
 use crate::finalize::sealed;
@@ -208,7 +208,7 @@ impl App {
         let asked = if view.absences.is_empty() && disabled.is_empty() {
             Asked::default()
         } else {
-            let client = graph_client(settings, &self.secrets, &self.ambient)?;
+            let client = self.graph_client(settings)?;
             let asking = ask(
                 graph.insert(client),
                 &view.absences,
