@@ -12,12 +12,8 @@ pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use rollcall_ambient::Ambient;
 use rollcall_store::{Store, TableNames};
-use rollcall_sync::{App, HandlerError, Queues, Secrets};
+use rollcall_sync::{App, HandlerError, Queues, Secrets, stop_at_ms};
 use serde_json::Value;
-
-/// A step stops when a quarter of its time is left, but not earlier than this before its end, in
-/// milliseconds: what it has begun by then (one page, one group of users) has to fit in.
-const STOP_MARGIN_MS_MAX: u64 = 60_000;
 
 /// How long one try of a call to DynamoDB or SQS may take, in milliseconds. They answer within
 /// tens; a connection that died while the function was frozen must not be waited for until the end.
@@ -42,12 +38,6 @@ where
             .map_err(Error::from)
     }))
     .await
-}
-
-/// When a step has to stop, for an invocation that is cut off at `deadline_ms`.
-fn stop_at_ms(now_ms: u64, deadline_ms: u64) -> u64 {
-    let left_ms = deadline_ms.saturating_sub(now_ms);
-    deadline_ms - (left_ms / 4).min(STOP_MARGIN_MS_MAX)
 }
 
 async fn app(ambient: &Ambient) -> Result<App, Error> {
@@ -81,16 +71,4 @@ async fn app(ambient: &Ambient) -> Result<App, Error> {
 fn variable(name: &str) -> Result<String, Error> {
     std::env::var(name)
         .map_err(|_| Error::from(format!("the environment variable {name} is not set")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_stops_a_minute_or_a_quarter_of_its_time_before_it_is_cut_off() {
-        assert_eq!(stop_at_ms(0, 900_000), 840_000);
-        assert_eq!(stop_at_ms(0, 120_000), 90_000);
-        assert_eq!(stop_at_ms(500, 400), 400);
-    }
 }

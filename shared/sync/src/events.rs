@@ -112,6 +112,18 @@ impl App {
     }
 }
 
+/// A step stops when a quarter of its time is left, but not earlier than this before its end, in
+/// milliseconds: what it has begun by then (one page, one group of users) has to fit in.
+const STOP_MARGIN_MS_MAX: u64 = 60_000;
+
+/// When a step has to stop, for an invocation that is cut off at `deadline_ms`; both in milliseconds
+/// since 1970.
+#[must_use]
+pub fn stop_at_ms(now_ms: u64, deadline_ms: u64) -> u64 {
+    let left_ms = deadline_ms.saturating_sub(now_ms);
+    deadline_ms - (left_ms / 4).min(STOP_MARGIN_MS_MAX)
+}
+
 type Step<T = ()> = Pin<Box<dyn Future<Output = Result<T, HandlerError>> + Send>>;
 
 /// A step's future is large and deeply nested; behind a pointer it is neither to its callers.
@@ -149,5 +161,17 @@ fn read_bell<Bell: DeserializeOwned>(message: &SqsMessage) -> Option<Bell> {
                 error = %problem);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_stops_a_minute_or_a_quarter_of_its_time_before_it_is_cut_off() {
+        assert_eq!(stop_at_ms(0, 900_000), 840_000);
+        assert_eq!(stop_at_ms(0, 120_000), 90_000);
+        assert_eq!(stop_at_ms(500, 400), 400);
     }
 }

@@ -32,17 +32,8 @@ impl App {
             .await?
         {
             AcquiredRun::Granted(lease, record) => (lease, record),
-            AcquiredRun::Busy { until_ms, state } => {
-                if state != RunState::Draining {
-                    return Ok(());
-                }
-                // Who has the lease may have looked before the last batch was done: ring again.
-                let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
-                return self
-                    .doorbell
-                    .finalize(run, delay_ms.clamp(1, RING_AGAIN_MS))
-                    .await;
-            }
+            // Whoever has it looks again when it gives it back: see `look_again`.
+            AcquiredRun::Busy { .. } => return Ok(()),
             AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
         };
         info!(event = "run_leased", step = "finalize", tenant = %run.tenant, run = run.run,
@@ -53,12 +44,25 @@ impl App {
             .await
         {
             Ok(Progress::Ended) => Ok(()),
-            Ok(Progress::BatchesOpen) => match self.store.release_run(&lease).await {
-                Ok(()) | Err(StoreError::LostLease) => Ok(()),
-                Err(error) => Err(error.into()),
-            },
+            Ok(Progress::BatchesOpen) => self.look_again(&lease, record.generation).await,
             Err(stop) => self.end_short(&lease, stop, &used).await,
         }
+    }
+
+    /// Gives the lease back while batches are open. The last of them may be done by now, and the
+    /// finalizer that it rang for met this lease and went away: so it is looked once more, now that
+    /// nobody is turned away any more.
+    async fn look_again(&self, lease: &RunLease, generation: u32) -> Result<(), HandlerError> {
+        match self.store.release_run(lease).await {
+            Ok(()) | Err(StoreError::LostLease) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let run = lease.run();
+        let batches = self.store.batches(run, Some(generation)).await?;
+        if batches.iter().any(|batch| batch.state.is_open()) {
+            return Ok(());
+        }
+        self.doorbell.finalize(run, 0).await
     }
 
     async fn finalize_under(
@@ -233,10 +237,6 @@ impl App {
         })))
     }
 }
-
-/// How long a ring that met another invocation waits at most, in milliseconds: short beside a run,
-/// long beside the look that the other one is taking.
-const RING_AGAIN_MS: u64 = 15_000;
 
 /// How far a finalizer came.
 enum Progress {

@@ -28,3 +28,4 @@ mod work;
 pub use app::{App, Secrets, graph_client};
 pub use doorbell::Queues;
 pub use error::HandlerError;
+pub use events::stop_at_ms;

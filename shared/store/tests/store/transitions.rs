@@ -227,19 +227,33 @@ async fn a_batch_is_finished_exactly_where_the_pure_function_allows_it() {
 #[tokio::test]
 async fn a_batch_is_revoked_exactly_where_the_pure_function_allows_it() {
     let world = World::start().await;
-    for (number, state) in BatchState::ALL.into_iter().enumerate() {
-        let subject = Subject::new(&world, number).await;
-        world.set_run_state(subject.run(), RunState::Failed).await;
-        let store = subject.store_that_finds(state);
-        let call = async {
-            store.close_failed_run(&subject.run).await.unwrap();
-            // A batch that cannot be revoked is no error: it is open no more.
-            let after = world.batch_state(subject.run(), 1).await;
-            state.is_open() && after == BatchState::Revoked
-        };
-        subject
-            .judge("close_failed_run", state, BatchEvent::Revoke, call)
-            .await;
+    let mut number = 0;
+    for state in BatchState::ALL {
+        for method in ["close_failed_run", "new_generation"] {
+            number += 1;
+            let subject = Subject::new(&world, number).await;
+            let is_given_up = method == "close_failed_run";
+            let run_state = if is_given_up {
+                RunState::Failed
+            } else {
+                RunState::Enumerating
+            };
+            world.set_run_state(subject.run(), run_state).await;
+            let record = world.store.run(subject.run()).await.unwrap().unwrap();
+            let store = subject.store_that_finds(state);
+            let call = async {
+                if is_given_up {
+                    store.close_failed_run(&subject.run).await.unwrap();
+                } else {
+                    let old = ChainEnd::of(&record);
+                    store.new_generation(&subject.run, &old).await.unwrap();
+                }
+                // A batch that cannot be revoked is no error: it is open no more.
+                let after = world.batch_state(subject.run(), 1).await;
+                state.is_open() && after == BatchState::Revoked
+            };
+            subject.judge(method, state, BatchEvent::Revoke, call).await;
+        }
     }
 }
 
@@ -260,6 +274,14 @@ async fn a_batch_that_is_finished_while_its_run_is_given_up_stays_done() {
     assert_eq!(head.active_run, None);
 }
 
+/// In which states the store takes work, or gives a lease for a step, is said here by the events that
+/// these are for, as the model in `tests/model` says it.
+fn allows_one_of(state: RunState, events: &[RunEvent]) -> bool {
+    events
+        .iter()
+        .any(|event| next_run_state(state, *event).is_ok())
+}
+
 #[tokio::test]
 async fn a_batch_is_leased_exactly_while_its_run_takes_work() {
     let world = World::start().await;
@@ -268,7 +290,7 @@ async fn a_batch_is_leased_exactly_while_its_run_takes_work() {
         world.set_run_state(lease.run(), state).await;
         let before = world.dump().await;
         let acquired = world.store.acquire_batch(lease.run(), 1, 1, "w").await;
-        let takes_work = matches!(state, RunState::Enumerating | RunState::Draining);
+        let takes_work = allows_one_of(state, &[RunEvent::CommitPage, RunEvent::BeginFinalizing]);
         match acquired.unwrap() {
             AcquiredBatch::Granted(..) => assert!(takes_work, "{state:?}"),
             AcquiredBatch::Over => {
@@ -302,22 +324,25 @@ async fn a_runs_lease_is_kept_and_given_back_until_the_run_has_ended_well() {
 
 #[tokio::test]
 async fn a_runs_lease_is_given_only_for_a_step_that_its_state_is_in() {
-    use RunState::{Applying, Draining, Enumerating, Failed, Finalizing};
+    use RunEvent::{BeginApplying, BeginFinalizing, CommitPage, Complete, Fail};
     let world = World::start().await;
-    let steps: [(RunStep, &[RunState]); 3] = [
-        (RunStep::Enumerate, &[Enumerating]),
-        (RunStep::Finalize, &[Draining, Finalizing, Applying]),
+    let steps: [(RunStep, &[RunEvent]); 3] = [
+        (RunStep::Enumerate, &[CommitPage]),
         (
-            RunStep::GiveUp,
-            &[Enumerating, Draining, Finalizing, Failed],
+            RunStep::Finalize,
+            &[BeginFinalizing, BeginApplying, Complete],
         ),
+        (RunStep::GiveUp, &[Fail]),
     ];
     for state in RunState::ALL {
-        for (step, states) in steps {
+        for (step, events) in steps {
+            // Giving up is finished for a run that has FAILED already.
+            let is_given = allows_one_of(state, events)
+                || (step == RunStep::GiveUp && state == Fail.to_state());
             let tenant = format!("{step:?}-{state:?}").to_lowercase();
             let run = world.started(&tenant).await;
             // The state comes to be only after it was read, so that the condition is what decides.
-            let read = states[0];
+            let read = events[0].from_states()[0];
             world.set_run_state(&run, read).await;
             let wire = Wire::default();
             let (other, its_run) = (world.clone(), run.clone());
@@ -327,7 +352,7 @@ async fn a_runs_lease_is_given_only_for_a_step_that_its_state_is_in() {
             let store = world.store_on(&wire);
             let acquired = store.acquire_run(&run, step, "w").await.unwrap();
             let granted = matches!(acquired, rollcall_store::AcquiredRun::Granted(..));
-            assert_eq!(granted, states.contains(&state), "{step:?} in {state:?}");
+            assert_eq!(granted, is_given, "{step:?} in {state:?}");
             let lease = world.store.run(&run).await.unwrap().unwrap().lease;
             assert_eq!(lease.is_some(), granted, "{step:?} in {state:?}");
         }
