@@ -1,0 +1,123 @@
+//! Looks over the shoulder of each step: compares the state before with the one after, by rules of
+//! its own that the steps do not use, and remembers what was wrong.
+
+use rollcall_core::batch::BatchState;
+use rollcall_core::run::{RunEvent, RunState, next_run_state};
+use rollcall_core::status::Status;
+
+use crate::state::{Invocation, RUNS, Role, Run, State};
+
+/// Something that no step may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrong {
+    /// Somebody other than the finalizer switched a user off.
+    OffByAnother = 1,
+    /// A user was switched off while the run was not APPLYING.
+    OffOutsideApplying = 2,
+    /// Something was written without the current lease.
+    StaleWrite = 4,
+    /// A plan was stored over batches that are not all there, done and counted.
+    UnprovenPlan = 8,
+    /// A run that had ended well was written.
+    EndedRunWritten = 16,
+    /// A grant did not raise the token.
+    TokenNotRaised = 32,
+}
+
+/// A set of [`Wrong`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Wrongs(u8);
+
+impl Wrongs {
+    /// Whether this is among them.
+    #[must_use]
+    pub const fn has(self, wrong: Wrong) -> bool {
+        self.0 & wrong as u8 != 0
+    }
+
+    fn note(&mut self, wrong: Wrong, is_so: bool) {
+        if is_so {
+            self.0 |= wrong as u8;
+        }
+    }
+}
+
+/// Notes in `after` what was wrong about a step of `me`, as `me` was before it; none for the start of
+/// a run.
+pub(crate) fn step(before: &State, after: &mut State, me: Option<&Invocation>) {
+    let mut wrongs = after.wrongs;
+    if let Some(me) = me {
+        let wrote =
+            before.runs != after.runs || before.people != after.people || before.head != after.head;
+        wrongs.note(Wrong::StaleWrite, wrote && !is_current(before, me));
+        let someone_went_off = before
+            .people
+            .iter()
+            .zip(&after.people)
+            .any(|(was, is)| was.status == Status::Active && is.status == Status::Inactive);
+        wrongs.note(
+            Wrong::OffByAnother,
+            someone_went_off && me.role != Role::Finalizer,
+        );
+        wrongs.note(
+            Wrong::OffOutsideApplying,
+            someone_went_off && before.run_state(me.run) != Some(RunState::Applying),
+        );
+    }
+    for (was, is) in before.runs.iter().zip(&after.runs) {
+        if let (Some(was), Some(is)) = (was, is) {
+            let stored_now = was.plan.is_none() && is.plan.is_some();
+            wrongs.note(Wrong::UnprovenPlan, stored_now && !is_whole_and_done(was));
+        }
+    }
+    wrongs.note(Wrong::EndedRunWritten, wrote_an_ended_run(before, after));
+    after.wrongs = wrongs;
+}
+
+/// Notes in `after` what was wrong about a grant.
+pub(crate) fn grant(before: &State, after: &mut State, me: &Invocation) {
+    let mut wrongs = after.wrongs;
+    let token = |state: &State| state.lease(me).map_or(0, |lease| lease.token);
+    wrongs.note(Wrong::TokenNotRaised, token(after) <= token(before));
+    wrongs.note(Wrong::EndedRunWritten, wrote_an_ended_run(before, after));
+    after.wrongs = wrongs;
+}
+
+/// Whether the lease that `me` was granted is the last that was granted; of a batch, whether it is
+/// still leased at all.
+fn is_current(state: &State, me: &Invocation) -> bool {
+    let token = state.lease(me).map(|lease| lease.token);
+    let is_leased = me.batch().is_none_or(|at| {
+        let batch = state.run(me.run).and_then(|run| run.batch(at));
+        batch.is_some_and(|batch| batch.state == BatchState::Leased)
+    });
+    token == Some(me.token) && is_leased
+}
+
+/// Whether the sealed generation has a batch for each page, each done, with the counts in agreement.
+fn is_whole_and_done(run: &Run) -> bool {
+    let done = run.current_batches().filter(|(_, batch)| {
+        batch.state == BatchState::Done && batch.counted == Some(batch.content.sightings())
+    });
+    let counted: u8 = run
+        .current_batches()
+        .filter_map(|(_, batch)| batch.counted)
+        .sum();
+    run.last_page > 0
+        && run.last.is_some_and(|content| content.last)
+        && done.count() == usize::from(run.last_page)
+        && counted == run.sightings
+}
+
+/// Whether a run changed that had ended well; only that its held plan becomes void is allowed.
+fn wrote_an_ended_run(before: &State, after: &State) -> bool {
+    (0..RUNS).any(|place| match (&before.runs[place], &after.runs[place]) {
+        (Some(was), Some(is)) if was.state.has_ended() && was.state != RunState::Failed => {
+            let superseded = next_run_state(was.state, RunEvent::Supersede)
+                .ok()
+                .map(|state| Run { state, ..*was });
+            is != was && Some(*is) != superseded
+        }
+        _ => false,
+    })
+}

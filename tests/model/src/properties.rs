@@ -1,0 +1,248 @@
+//! What has to hold, each named by what it promises; and what has to be possible, so that nothing
+//! holds only because nothing happens.
+
+use rollcall_core::run::RunState;
+use rollcall_core::status::{Reason, Status};
+use stateright::Property;
+
+use crate::Protocol;
+use crate::audit::Wrong;
+use crate::mutation::Mutation;
+use crate::people::Who;
+use crate::state::{GENERATIONS_MAX, RUNS, State};
+use crate::world::World;
+
+/// The names of the properties that always hold.
+pub mod named {
+    /// One function switches users off, and the finalizer alone calls it.
+    pub const ONLY_THE_FINALIZER: &str = "only the finalizer switches users off";
+    /// The plan is stored, the guards have passed it, and there is no way back.
+    pub const ONLY_WHILE_APPLYING: &str = "users are switched off only while the run is APPLYING";
+    /// A late, paused or doubled invocation writes nothing.
+    pub const NO_STALE_WRITE: &str = "nothing is written without the current lease";
+    /// What tells a holder from the one before.
+    pub const TOKENS_RISE: &str = "tokens only rise, and no two invocations have the same";
+    /// Completeness is proven, never assumed.
+    pub const PROVEN: &str =
+        "a plan is stored only over batches that are all there, DONE and counted";
+    /// What a run does, it does alone.
+    pub const ONE_ACTIVE_RUN: &str = "a tenant has one active run";
+    /// A worker of a run that was given up cannot write into the next one.
+    pub const REVOKED_BEFORE_THE_NEXT_RUN: &str =
+        "no batch of a run that was given up is open when the next run starts";
+    /// Nor one of a generation that was left into the next one.
+    pub const REVOKED_BEFORE_THE_NEXT_GENERATION: &str =
+        "no batch of a generation that was left is open when the next one begins";
+    /// What ended well stays as it ended.
+    pub const ENDED_IS_ENDED: &str = "a run that ended well is never written again";
+    /// From the first deactivation on a run only rolls forward.
+    pub const FAILED_IS_HARMLESS: &str = "a run that failed has switched nobody off";
+    /// What all the others are for.
+    pub const NOBODY_WHO_IS_THERE: &str = "nobody who is there and enabled is switched off";
+    /// Whatever is interrupted, by whomever.
+    pub const EVERY_RUN_ENDS: &str = "both runs start and end, and the tenant is free";
+}
+
+fn never(wrong: Wrong, state: &State) -> bool {
+    !state.wrongs.has(wrong)
+}
+
+fn ended(state: &State, run: u8) -> bool {
+    state.run_state(run).is_some_and(RunState::has_ended)
+}
+
+fn is_off(state: &State, who: Who, reason: Reason) -> bool {
+    let person = state.people[who.place()];
+    person.status == Status::Inactive && person.reason == reason
+}
+
+fn no_two_have_the_same_token(state: &State) -> bool {
+    let under_way: Vec<_> = state.invocations.iter().flatten().collect();
+    under_way.iter().enumerate().all(|(place, one)| {
+        under_way[..place].iter().all(|other| {
+            (one.run, one.batch(), one.token) != (other.run, other.batch(), other.token)
+        })
+    })
+}
+
+fn one_active_run(state: &State) -> bool {
+    (1u8..).zip(&state.runs).all(|(number, run)| {
+        let is_over = run.as_ref().is_none_or(|run| run.state.has_ended());
+        is_over || state.head.active_run == Some(number)
+    })
+}
+
+fn revoked_before_the_next_run(state: &State) -> bool {
+    let [first, second] = &state.runs;
+    second.is_none() || first.as_ref().is_some_and(|run| !run.has_open_batches())
+}
+
+fn revoked_before_the_next_generation(state: &State) -> bool {
+    state.runs.iter().flatten().all(|run| {
+        run.all_batches()
+            .all(|(at, batch)| at.generation == run.generation || !batch.state.is_open())
+    })
+}
+
+fn failed_is_harmless(state: &State) -> bool {
+    state.people.iter().all(|person| {
+        let by = person.status_run.and_then(|run| state.run_state(run));
+        person.status == Status::Active || by != Some(RunState::Failed)
+    })
+}
+
+impl Protocol {
+    pub(crate) fn all_properties(&self) -> Vec<Property<Self>> {
+        let mut properties = safety();
+        properties.push(Property::eventually(
+            named::EVERY_RUN_ENDS,
+            |_, state: &State| {
+                ended(state, 1) && ended(state, 2) && state.head.active_run.is_none()
+            },
+        ));
+        properties.extend(self.possibilities());
+        properties
+    }
+
+    /// What can happen in every world, and what only in this one.
+    fn possibilities(&self) -> Vec<Property<Self>> {
+        let mut possible = vec![
+            Property::sometimes("the first run fails", |_, state: &State| {
+                state.run_state(1) == Some(RunState::Failed)
+            }),
+            Property::sometimes("the second run fails", |_, state: &State| {
+                state.run_state(2) == Some(RunState::Failed)
+            }),
+            Property::sometimes("the first run is held or completes", |_, state: &State| {
+                ended(state, 1) && state.run_state(1) != Some(RunState::Failed)
+            }),
+            Property::sometimes(
+                "a run starts after one that was given up",
+                |_, state: &State| {
+                    state.run_state(1) == Some(RunState::Failed) && state.run(2).is_some()
+                },
+            ),
+            Property::sometimes("a run is held", |_, state: &State| {
+                state.head.held_run.is_some()
+            }),
+        ];
+        if self.holds_every_plan() {
+            possible.push(Property::sometimes(
+                "a held plan is superseded",
+                |_, state: &State| state.run_state(1) == Some(RunState::Superseded),
+            ));
+        } else {
+            possible.extend(completions());
+        }
+        if self.world.generations == GENERATIONS_MAX {
+            possible.push(Property::sometimes(
+                "a run that began again completes",
+                |_, state: &State| {
+                    let first = state.run(1);
+                    first.is_some_and(|run| {
+                        run.state == RunState::Applying && run.generation == GENERATIONS_MAX
+                    })
+                },
+            ));
+        }
+        possible
+    }
+}
+
+fn safety() -> Vec<Property<Protocol>> {
+    vec![
+        Property::always(named::ONLY_THE_FINALIZER, |_, state: &State| {
+            never(Wrong::OffByAnother, state)
+        }),
+        Property::always(named::ONLY_WHILE_APPLYING, |_, state: &State| {
+            never(Wrong::OffOutsideApplying, state)
+        }),
+        Property::always(named::NO_STALE_WRITE, |_, state: &State| {
+            never(Wrong::StaleWrite, state)
+        }),
+        Property::always(named::TOKENS_RISE, |_, state: &State| {
+            never(Wrong::TokenNotRaised, state) && no_two_have_the_same_token(state)
+        }),
+        Property::always(named::PROVEN, |_, state: &State| {
+            never(Wrong::UnprovenPlan, state)
+        }),
+        Property::always(named::ONE_ACTIVE_RUN, |_, state: &State| {
+            one_active_run(state)
+        }),
+        Property::always(named::REVOKED_BEFORE_THE_NEXT_RUN, |_, state: &State| {
+            revoked_before_the_next_run(state)
+        }),
+        Property::always(
+            named::REVOKED_BEFORE_THE_NEXT_GENERATION,
+            |_, state: &State| revoked_before_the_next_generation(state),
+        ),
+        Property::always(named::ENDED_IS_ENDED, |_, state: &State| {
+            never(Wrong::EndedRunWritten, state)
+        }),
+        Property::always(named::FAILED_IS_HARMLESS, |_, state: &State| {
+            failed_is_harmless(state)
+        }),
+        Property::always(named::NOBODY_WHO_IS_THERE, |_, state: &State| {
+            state.people[Who::Anna.place()].status == Status::Active
+        }),
+    ]
+}
+
+fn completions() -> Vec<Property<Protocol>> {
+    vec![
+        Property::sometimes("both runs complete", |_, state: &State| {
+            (1u8..)
+                .take(RUNS)
+                .all(|run| state.run_state(run) == Some(RunState::Completed))
+        }),
+        Property::sometimes(
+            "a run completes after one that was given up",
+            |_, state: &State| {
+                state.run_state(1) == Some(RunState::Failed)
+                    && state.run_state(2) == Some(RunState::Completed)
+            },
+        ),
+        Property::sometimes("who is disabled is switched off", |_, state: &State| {
+            is_off(state, Who::Ben, Reason::Disabled)
+        }),
+        Property::sometimes(
+            "whom two runs did not find is switched off",
+            |_, state: &State| is_off(state, Who::Cara, Reason::NotFound),
+        ),
+        Property::sometimes("a plan is left in the middle", |_, state: &State| {
+            state.run_state(1) == Some(RunState::Applying)
+                && is_off(state, Who::Ben, Reason::Disabled)
+                && state.invocations.iter().all(Option::is_none)
+        }),
+    ]
+}
+
+impl Mutation {
+    /// The property that it breaks.
+    #[must_use]
+    pub const fn breaks(self) -> &'static str {
+        match self {
+            Self::NoLeaseCheck => named::NO_STALE_WRITE,
+            Self::TokenStays => named::TOKENS_RISE,
+            Self::LeaseAfterTheEnd => named::ENDED_IS_ENDED,
+            Self::RunsSideBySide => named::ONE_ACTIVE_RUN,
+            Self::NoRevocation => named::REVOKED_BEFORE_THE_NEXT_RUN,
+            Self::NoRevocationBetweenGenerations => named::REVOKED_BEFORE_THE_NEXT_GENERATION,
+            Self::NoProof | Self::CountsAreNotCompared | Self::EmptyListIsNobody => named::PROVEN,
+            Self::AbsenceIsEvidence | Self::OneRunIsEnough => named::NOBODY_WHO_IS_THERE,
+            Self::WorkersSwitchOff => named::ONLY_THE_FINALIZER,
+            Self::NoApplyingState => named::ONLY_WHILE_APPLYING,
+            Self::FailsWhileApplying => named::FAILED_IS_HARMLESS,
+            Self::FailedRunsAreForgotten => named::EVERY_RUN_ENDS,
+        }
+    }
+
+    /// The world in which it can be noticed.
+    #[must_use]
+    pub fn world(self) -> World {
+        match self {
+            Self::NoRevocationBetweenGenerations => World::generations(),
+            _ => World::protocol(),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! What a state of the model is: what the tables hold, and which invocations are under way.
+
+use rollcall_core::batch::BatchState;
+use rollcall_core::run::RunState;
+use rollcall_core::status::{Reason, SightingOrder};
+
+use crate::audit::Wrongs;
+use crate::people::{Person, StreakMark, Who};
+
+/// How many runs a tenant has in the model: one, and one that starts after its end.
+pub(crate) const RUNS: usize = 2;
+/// How many pages a whole list has: two batches are the fewest of which one can be done while the
+/// other is not.
+pub(crate) const PAGES: u8 = 2;
+/// How many generations a run can have in any world.
+pub(crate) const GENERATIONS_MAX: u8 = 2;
+/// How many invocations can be under way in any world.
+pub(crate) const INVOCATIONS_MAX: usize = 7;
+
+/// A lease in the item that it guards. Time is reduced to the one thing that it decides: whether the
+/// lease runs, or has lapsed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The last token that was granted; 0 before the first.
+    pub token: u8,
+    /// Whether nobody else may take it.
+    pub runs: bool,
+}
+
+/// Where a batch stands in its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchAt {
+    /// From 1.
+    pub generation: u8,
+    /// From 1.
+    pub page: u8,
+}
+
+impl BatchAt {
+    /// The order of the one sighting on its page.
+    pub(crate) fn order(self) -> SightingOrder {
+        SightingOrder {
+            generation: self.generation.into(),
+            page: self.page.into(),
+            index: 0,
+        }
+    }
+
+    const fn place(self) -> (usize, usize) {
+        (self.generation as usize - 1, self.page as usize - 1)
+    }
+}
+
+/// All that a page's content can differ in: it stands for the page's digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Content {
+    /// Whether the page shows the person who should stand on it.
+    pub shows: bool,
+    /// Whether he is new or changed.
+    pub changed: bool,
+    /// Whether the page has no next link.
+    pub last: bool,
+}
+
+impl Content {
+    /// How many users stand on the page.
+    pub(crate) const fn sightings(self) -> u8 {
+        self.shows as u8
+    }
+}
+
+/// A batch item, with the page that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Batch {
+    /// Where it stands.
+    pub state: BatchState,
+    /// What its page shows.
+    pub content: Content,
+    /// The page before.
+    pub previous: Option<Content>,
+    /// How many users the worker counted.
+    pub counted: Option<u8>,
+    /// Whether the worker found the person to be one who should go off.
+    pub candidate: bool,
+    /// Its lease.
+    pub lease: Lease,
+}
+
+/// A user of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    /// Why.
+    pub reason: Reason,
+    /// At which version.
+    pub version: u8,
+}
+
+/// A plan, with what the guards want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Plan {
+    /// Whom, by place.
+    pub entries: [Option<Entry>; Who::ALL.len()],
+    /// How many users the run saw.
+    pub users_seen: u8,
+    /// How many users were ACTIVE.
+    pub active: u8,
+}
+
+impl Plan {
+    pub(crate) fn deactivations(&self) -> u8 {
+        self.entries.iter().flatten().map(|_| 1).sum()
+    }
+}
+
+/// A run item, with its batches and its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Run {
+    /// Where it stands.
+    pub state: RunState,
+    /// The generation that is, or was, enumerated.
+    pub generation: u8,
+    /// The last page that was committed; 0 before the first.
+    pub last_page: u8,
+    /// What that page showed.
+    pub last: Option<Content>,
+    /// How many users stood on the pages of this generation.
+    pub sightings: u8,
+    /// Its lease.
+    pub lease: Lease,
+    /// By generation and page.
+    pub batches: [[Option<Batch>; PAGES as usize]; GENERATIONS_MAX as usize],
+    /// Its plan, once it is stored.
+    pub plan: Option<Plan>,
+}
+
+impl Run {
+    /// A run that was started a moment ago.
+    pub(crate) const STARTED: Self = Self {
+        state: RunState::Enumerating,
+        generation: 1,
+        last_page: 0,
+        last: None,
+        sightings: 0,
+        lease: Lease {
+            token: 0,
+            runs: false,
+        },
+        batches: [[None; PAGES as usize]; GENERATIONS_MAX as usize],
+        plan: None,
+    };
+
+    pub(crate) fn batch(&self, at: BatchAt) -> Option<&Batch> {
+        let (generation, page) = at.place();
+        self.batches.get(generation)?.get(page)?.as_ref()
+    }
+
+    pub(crate) fn slot(&mut self, at: BatchAt) -> &mut Option<Batch> {
+        let (generation, page) = at.place();
+        &mut self.batches[generation][page]
+    }
+
+    /// The batches that were committed, by generation and page.
+    pub fn all_batches(&self) -> impl Iterator<Item = (BatchAt, &Batch)> {
+        (1..=GENERATIONS_MAX)
+            .flat_map(|generation| (1..=PAGES).map(move |page| BatchAt { generation, page }))
+            .filter_map(|at| Some((at, self.batch(at)?)))
+    }
+
+    /// The batches of the generation that is, or was, enumerated.
+    pub(crate) fn current_batches(&self) -> impl Iterator<Item = (BatchAt, &Batch)> {
+        let generation = self.generation;
+        self.all_batches()
+            .filter(move |(at, _)| at.generation == generation)
+    }
+
+    /// Whether a worker could still write for it.
+    #[must_use]
+    pub fn has_open_batches(&self) -> bool {
+        self.all_batches().any(|(_, batch)| batch.state.is_open())
+    }
+}
+
+/// The head item of the tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Head {
+    /// The number of the next run.
+    pub next_run: u8,
+    /// The run that is active.
+    pub active_run: Option<u8>,
+    /// The run whose plan waits for a person.
+    pub held_run: Option<u8>,
+    /// The last run that completed, and how many users it saw.
+    pub last_full: Option<(u8, u8)>,
+}
+
+/// What a function does when it is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Commits pages.
+    Enumerator,
+    /// Works through a batch.
+    Worker,
+    /// Proves, plans, and alone switches off.
+    Finalizer,
+    /// Gives up what is overdue.
+    Sweeper,
+}
+
+/// What an invocation does next, with all that it remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Fetch and commit the page after this end of the chain.
+    Enumerate(BatchAt),
+    /// Revoke what is open from this page on, before a new generation.
+    LeaveGeneration(BatchAt),
+    /// Begin the generation after this one.
+    BeginGeneration(u8),
+    /// Read and write the user of this batch.
+    Work(BatchAt),
+    /// Report this batch as done; whether its user should go off.
+    Finish(BatchAt, bool),
+    /// Look whether all batches are done.
+    Look,
+    /// Say that they are.
+    BeginFinalizing,
+    /// Prove, ask and judge; or read the plan that is stored.
+    Judge,
+    /// Record the streaks, before the plan is stored.
+    Record(Plan, [Option<StreakMark>; Who::ALL.len()]),
+    /// Store the plan.
+    Store(Plan),
+    /// Ask the guards.
+    Guard,
+    /// Switch off the user of the plan at this place, and those after; then complete.
+    Apply(usize),
+    /// Fail the run.
+    Fail,
+    /// Revoke what is open of the failed run from this page on.
+    Revoke(u8),
+    /// Free the tenant for its next run.
+    ClearHead,
+}
+
+/// An invocation that has a lease, or believes to have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Invocation {
+    /// What it is.
+    pub role: Role,
+    /// The run that it was woken for.
+    pub run: u8,
+    /// The token that it was granted.
+    pub token: u8,
+    /// What it does next.
+    pub step: Step,
+}
+
+impl Invocation {
+    /// The batch whose lease it has; none if it has the run's.
+    pub(crate) const fn batch(&self) -> Option<BatchAt> {
+        match self.step {
+            Step::Work(at) | Step::Finish(at, _) => Some(at),
+            _ => None,
+        }
+    }
+}
+
+/// A state of the model.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct State {
+    /// The head item.
+    pub head: Head,
+    /// The run items, by number.
+    pub runs: [Option<Run>; RUNS],
+    /// The directory, by place.
+    pub people: [Person; Who::ALL.len()],
+    /// What is under way, sorted, so that two workers in each other's place are one state.
+    pub invocations: [Option<Invocation>; INVOCATIONS_MAX],
+    /// How many invocations may still die, be late, or come too early.
+    pub interruptions_left: u8,
+    /// How often Graph or a read may still lie.
+    pub lies_left: u8,
+    /// What went wrong on the way here.
+    pub wrongs: Wrongs,
+}
+
+impl State {
+    /// The run with this number, if it was started.
+    #[must_use]
+    pub fn run(&self, run: u8) -> Option<&Run> {
+        self.runs.get(usize::from(run).checked_sub(1)?)?.as_ref()
+    }
+
+    pub(crate) fn run_mut(&mut self, run: u8) -> Option<&mut Run> {
+        self.runs
+            .get_mut(usize::from(run).checked_sub(1)?)?
+            .as_mut()
+    }
+
+    /// Where the run with this number stands, if it was started.
+    #[must_use]
+    pub fn run_state(&self, run: u8) -> Option<RunState> {
+        self.run(run).map(|run| run.state)
+    }
+
+    pub(crate) fn lease_mut(&mut self, of: &Invocation) -> Option<&mut Lease> {
+        let run = self.run_mut(of.run)?;
+        match of.batch() {
+            None => Some(&mut run.lease),
+            Some(at) => run.slot(at).as_mut().map(|batch| &mut batch.lease),
+        }
+    }
+
+    /// The lease that an invocation has, or had.
+    #[must_use]
+    pub fn lease(&self, of: &Invocation) -> Option<Lease> {
+        let run = self.run(of.run)?;
+        match of.batch() {
+            None => Some(run.lease),
+            Some(at) => run.batch(at).map(|batch| batch.lease),
+        }
+    }
+
+    /// The same state without what nothing can come of any more: the order of invocations, the
+    /// items of a run that has ended and that nobody works for, the lease of a batch that is closed.
+    pub(crate) fn reduce(&mut self) {
+        self.invocations.sort_unstable();
+        for number in (1u8..).take(RUNS) {
+            let under_way = self.invocations;
+            let of_run = || under_way.iter().flatten().filter(|i| i.run == number);
+            let is_active = self.head.active_run == Some(number);
+            let Some(run) = self.run_mut(number) else {
+                continue;
+            };
+            for batch_at in (1..=GENERATIONS_MAX)
+                .flat_map(|generation| (1..=PAGES).map(move |page| BatchAt { generation, page }))
+            {
+                if let Some(batch) = run.slot(batch_at)
+                    && !batch.state.is_open()
+                    && of_run().all(|i| i.batch() != Some(batch_at))
+                {
+                    batch.lease = Lease::default();
+                }
+            }
+            if run.state.has_ended()
+                && !is_active
+                && !run.has_open_batches()
+                && of_run().next().is_none()
+            {
+                *run = Run {
+                    state: run.state,
+                    ..Run::STARTED
+                };
+                for person in &mut self.people {
+                    person.sighted = person.sighted.filter(|(by, _)| *by != number);
+                }
+            }
+        }
+    }
+}

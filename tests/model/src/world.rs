@@ -1,0 +1,125 @@
+//! The worlds that are explored: how many of each there are, and how much may go wrong.
+
+use rollcall_core::guard::GuardSettings;
+
+use crate::state::{INVOCATIONS_MAX, Role};
+
+/// How many invocations die, are late, or come too early, together, in one history. Each costs a
+/// token of a lease, so this bounds the tokens and makes the space finite. With two, a holder is
+/// overtaken, and its successor too. Three were explored once, and found nothing that two do not, in
+/// five times as many states.
+pub const INTERRUPTIONS: u8 = 2;
+
+/// How many lies of Graph or of a read there are, together, in one history: a list that leaves
+/// somebody out, a list that is cut off, a list of batches that is cut off, a page that a worker reads
+/// as empty, a "not found" about somebody who is there. With two, a lie about absence meets one about existence. It takes four to
+/// have somebody switched off who is there, both lies in each of two runs in a row: a tenant can ask
+/// for more runs, but no rule tells that from the truth.
+pub const LIES: u8 = 2;
+
+/// What there is in a world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct World {
+    /// Its name.
+    pub name: &'static str,
+    /// How many enumerators may be under way at once.
+    pub enumerators: usize,
+    /// How many workers.
+    pub workers: usize,
+    /// How many finalizers.
+    pub finalizers: usize,
+    /// How many sweepers.
+    pub sweepers: usize,
+    /// How many generations a run may have.
+    pub generations: u8,
+    /// How many interruptions there may be.
+    pub interruptions: u8,
+    /// How many lies.
+    pub lies: u8,
+    /// The tenant's guards.
+    pub guards: GuardSettings,
+}
+
+impl World {
+    /// Two workers on two batches, an enumerator, a finalizer, a sweeper, and a second run.
+    #[must_use]
+    pub fn protocol() -> Self {
+        Self {
+            name: "protocol",
+            enumerators: 1,
+            workers: 2,
+            finalizers: 1,
+            sweepers: 1,
+            generations: 1,
+            interruptions: INTERRUPTIONS,
+            lies: LIES,
+            guards: GuardSettings::default(),
+        }
+    }
+
+    /// Each function that has the run's lease beside a copy of itself.
+    #[must_use]
+    pub fn copies() -> Self {
+        Self {
+            name: "copies",
+            enumerators: 2,
+            workers: 1,
+            finalizers: 2,
+            sweepers: 2,
+            lies: 1,
+            ..Self::protocol()
+        }
+    }
+
+    /// Page tokens die, and runs begin again from page 1.
+    #[must_use]
+    pub fn generations() -> Self {
+        Self {
+            name: "generations",
+            workers: 1,
+            generations: 2,
+            lies: 1,
+            ..Self::protocol()
+        }
+    }
+
+    /// Every plan is held.
+    #[must_use]
+    pub fn held() -> Self {
+        Self {
+            name: "held",
+            workers: 1,
+            guards: GuardSettings {
+                deactivations_max: 0,
+                ..GuardSettings::default()
+            },
+            ..Self::protocol()
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all() -> [Self; 4] {
+        [
+            Self::protocol(),
+            Self::copies(),
+            Self::generations(),
+            Self::held(),
+        ]
+    }
+
+    /// How many of a role may be under way at once.
+    pub(crate) const fn at_once(&self, role: Role) -> usize {
+        match role {
+            Role::Enumerator => self.enumerators,
+            Role::Worker => self.workers,
+            Role::Finalizer => self.finalizers,
+            Role::Sweeper => self.sweepers,
+        }
+    }
+
+    /// Whether a state has a place for each invocation.
+    pub(crate) const fn fits(&self) -> bool {
+        self.enumerators + self.workers + self.finalizers + self.sweepers <= INVOCATIONS_MAX
+    }
+}

@@ -1,0 +1,110 @@
+//! The end of a story: the next complete run has left the directory equal to the tenant.
+
+use std::collections::BTreeMap;
+
+use rollcall_graph_emulator::User;
+use uuid::Uuid;
+
+use crate::item::{Item, Place, Table, flag, number, text};
+use crate::tenants::SimTenant;
+use crate::world::{World, lock};
+
+const EQUAL: &str = "oracle: the directory is the tenant's";
+
+/// After faults stop, the next run completes; `false` if it may only be the one after it. A run
+/// that sees none of the users who were on before fails by design: in a tenant of a handful, all of
+/// them may have left. By the next run those who came are known.
+pub(crate) fn completed(world: &World, tenant: &SimTenant, before: u64, may_fail: bool) -> bool {
+    let mirror = lock(&world.mirror);
+    let pk = format!("run#{}", tenant.name);
+    let place = Place::coordination(pk, format!("{:010}", before + 1));
+    let run = mirror.get(&place);
+    let state = run.map_or("missing", |item| text(item, "state"));
+    let why = run.map_or("", |item| text(item, "detail"));
+    if may_fail && state == "FAILED" && why.starts_with("none of the") {
+        return false;
+    }
+    if state != "COMPLETED" && !world.is_over() {
+        let detail = format!("{}/{} is {state}: {why}", tenant.name, before + 1);
+        world.violate("invariant 9: after faults stop a run completes", detail);
+    }
+    true
+}
+
+/// Whether somebody is on who has vanished.
+pub(crate) fn active_but_gone(world: &World, tenant: &SimTenant) -> bool {
+    let mirror = lock(&world.mirror);
+    let directory = tenant.graph.directory();
+    users(&mirror, tenant)
+        .iter()
+        .any(|(id, item)| text(item, "status") == "ACTIVE" && directory.get(*id).is_none())
+}
+
+fn users<'a>(mirror: &'a crate::mirror::Mirror, tenant: &SimTenant) -> BTreeMap<Uuid, &'a Item> {
+    let prefix = format!("{}#", tenant.name);
+    let users = mirror.partitions(Table::Directory, &prefix);
+    let mut by_id = BTreeMap::new();
+    for (place, item) in users {
+        by_id.insert(Uuid::try_parse(&place.sk).unwrap_or_default(), item);
+    }
+    by_id
+}
+
+/// User by user.
+pub(crate) fn equals(world: &World, tenant: &SimTenant) {
+    let mirror = lock(&world.mirror);
+    let stored = users(&mirror, tenant);
+    let scope = tenant.scope();
+    let oracle = lock(&tenant.oracle);
+    let mut wrong = Vec::new();
+    for id in stored.keys() {
+        if oracle.now(*id).is_none() {
+            wrong.push(format!("{id} was never there"));
+        }
+    }
+    for id in oracle.ids() {
+        let live = oracle.now(id).and_then(|truth| truth.user.as_ref());
+        let in_scope = live.and_then(|user| scope.takes(user)) == Some(true);
+        let is_on = in_scope && live.and_then(|user| user.account_enabled) == Some(true);
+        match stored.get(&id) {
+            None if is_on => wrong.push(format!("{id} is lost")),
+            None => {}
+            Some(item) if text(item, "reason") == "manual" => {}
+            Some(item) => {
+                let status = if is_on { "ACTIVE" } else { "INACTIVE" };
+                if text(item, "status") != status {
+                    let reason = text(item, "reason");
+                    wrong.push(format!("{id} should be {status}, the reason is {reason}"));
+                } else if let Some(user) = live.filter(|_| in_scope)
+                    && let Some(name) = differs(item, user)
+                {
+                    wrong.push(format!("{id}: {name} is not the tenant's"));
+                }
+            }
+        }
+    }
+    if !wrong.is_empty() && !world.is_over() {
+        let detail = format!("{}: {}", tenant.name, wrong.join("; "));
+        world.violate(EQUAL, detail);
+    }
+}
+
+/// The first attribute that is not as the tenant has it.
+fn differs(item: &Item, user: &User) -> Option<&'static str> {
+    let texts = [
+        ("user_principal_name", &user.user_principal_name),
+        ("mail", &user.mail),
+        ("display_name", &user.display_name),
+        ("user_type", &user.user_type),
+    ];
+    let wrong = texts
+        .into_iter()
+        .find(|(name, value)| text(item, name) != value.as_deref().unwrap_or_default());
+    if let Some((name, _)) = wrong {
+        return Some(name);
+    }
+    if flag(item, "account_enabled") != user.account_enabled {
+        return Some("account_enabled");
+    }
+    number(item, "version").is_none().then_some("version")
+}

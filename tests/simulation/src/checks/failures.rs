@@ -1,0 +1,66 @@
+//! Failures: a run fails for a reason that there was, and no sooner than it must.
+
+use rollcall_core::ids::ObjectId;
+
+use super::{Look, RunKey};
+use crate::item::{Item, number, text};
+use crate::oracle::{Cause, Scope};
+use crate::world::lock;
+
+const EXPLAINED: &str = "invariant 9: a run fails for a reason that there was";
+/// How long after the last fault a run may still run into its deadline, in milliseconds: a lease, an
+/// invocation that stood still, and some sweeps.
+const RECOVERED_MS: u64 = 1_800_000;
+/// How much longer than its budget a request may take, in milliseconds: the attempt under way.
+const ATTEMPT_MS_MAX: u64 = 35_000;
+
+impl Look<'_> {
+    pub(super) fn failed(&self, run: &RunKey, item: &Item) {
+        let (reason, detail) = (text(item, "reason"), text(item, "detail"));
+        let started_ms = self.checks.started_ms.get(run).copied().unwrap_or_default();
+        let graph_failed = self.world.graph_failed_since(started_ms);
+        let is_explained = match reason {
+            "incomplete" => self.world.list_was_lost(),
+            "deadline" => {
+                let deadline = number(item, "deadline_at").unwrap_or_default();
+                let calm_ms = self.world.calm_since_ms();
+                calm_ms.is_none_or(|calm_ms| deadline < calm_ms + RECOVERED_MS)
+            }
+            "settings_changed" => true,
+            // Those who were known may really all have left.
+            "enumeration_unreliable" if detail.starts_with("none of the") => true,
+            // A canary may have left between the scan and the question.
+            "enumeration_unreliable" if detail.contains("is not found by id") => {
+                graph_failed || self.has_left(run, detail, started_ms)
+            }
+            _ => graph_failed,
+        };
+        // Nothing that Graph answers here is a refusal but another 404 to a look-up.
+        let is_refusal = detail.contains("refused the request") && !detail.contains("status 404");
+        if !is_explained || is_refusal || self.outlived_its_budget(run, detail) {
+            let detail = format!("{}/{} FAILED {reason}: {detail}", run.0, run.1);
+            self.violate(EXPLAINED, &detail);
+        }
+    }
+
+    fn has_left(&self, run: &RunKey, detail: &str, since_ms: u64) -> bool {
+        let id = detail.split(' ').nth(1).unwrap_or_default();
+        let id = ObjectId::new(id.trim_end_matches(','));
+        let (Ok(id), Some(tenant)) = (id, self.world.tenant(&run.0)) else {
+            return false;
+        };
+        let scope = Scope::default();
+        lock(&tenant.oracle).was(&id, Cause::Gone, &scope, since_ms, self.now_ms)
+    }
+
+    fn outlived_its_budget(&self, run: &RunKey, detail: &str) -> bool {
+        let tried = detail.split(" attempts in ").nth(1);
+        let tried_ms = tried.and_then(|it| it.split(' ').next()?.parse::<u64>().ok());
+        let settings = self.settings(run);
+        let budget_s = settings["limits"]["graph_retry_seconds_max"].as_u64();
+        // A machine that stood still has tried for as long.
+        let stood_ms = 3 * self.world.lease_ms_max();
+        let allowed_ms = budget_s.unwrap_or_default() * 1_000 + ATTEMPT_MS_MAX + stood_ms;
+        tried_ms.is_some_and(|tried_ms| tried_ms > allowed_ms)
+    }
+}

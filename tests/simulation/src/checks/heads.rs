@@ -1,0 +1,65 @@
+//! Heads: one active run a tenant.
+
+use super::Look;
+use crate::item::{Item, number};
+use crate::mirror::Change;
+
+const ONE: &str = "invariant 6: one active run a tenant";
+
+impl Look<'_> {
+    pub(super) fn head(&self, tenant: &str, change: &Change) {
+        let of = |item: &Item, name| number(item, name);
+        let before = change.before.as_ref();
+        let active_before = before.and_then(|item| of(item, "active_run"));
+        let active = of(&change.after, "active_run");
+        match (active_before, active) {
+            (None, Some(run)) => {
+                let expected = before.and_then(|item| of(item, "next_run")).unwrap_or(1);
+                if run != expected || of(&change.after, "next_run") != Some(run + 1) {
+                    let detail = format!("{tenant}: run {run} began where {expected} was next");
+                    self.violate(ONE, &detail);
+                }
+                for earlier in 1..run {
+                    self.is_closed(tenant, earlier);
+                }
+            }
+            (Some(run), None) => self.is_closed(tenant, run),
+            (Some(one), Some(other)) if one != other => {
+                self.violate(
+                    ONE,
+                    &format!("{tenant}: run {other} began beside run {one}"),
+                );
+            }
+            _ => {}
+        }
+        let last = of(&change.after, "last_full_run");
+        let is_new = ["last_full_run", "last_full_seen"]
+            .into_iter()
+            .any(|name| of(&change.after, name) != before.and_then(|item| of(item, name)));
+        if is_new {
+            let run = (tenant.to_owned(), last.unwrap_or_default());
+            if self.run_state(&run) != "COMPLETED" {
+                let detail = format!("{tenant}: run {last:?} is a baseline without an end");
+                self.violate("invariant 2: only a completed run is a baseline", &detail);
+            }
+        }
+    }
+
+    /// The run has ended, and nobody works for it any more.
+    fn is_closed(&self, tenant: &str, run: u64) {
+        let run = (tenant.to_owned(), run);
+        let state = self.run_state(&run);
+        let has_ended = matches!(
+            state,
+            "COMPLETED" | "HELD" | "REJECTED" | "SUPERSEDED" | "FAILED"
+        );
+        if !has_ended {
+            let detail = format!("{tenant}/{} is left while {state}", run.1);
+            self.violate(ONE, &detail);
+        }
+        if self.open_batches(&run).next().is_some() {
+            let detail = format!("{tenant}/{} is {state} and left with open batches", run.1);
+            self.violate("invariant 6: open batches are revoked first", &detail);
+        }
+    }
+}

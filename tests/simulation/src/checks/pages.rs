@@ -1,0 +1,153 @@
+//! Pages: each is what Graph answered, whole, and where somebody comes again it is marked.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rollcall_core::ids::{IdKey, RunRef, TenantId};
+use rollcall_core::page::{PageDigest, PagePayload};
+
+use super::{Look, RunKey};
+use crate::item::{bytes, number, text};
+use crate::mirror::Change;
+use crate::world::lock;
+
+const WHOLE: &str = "invariant 2: a page is what Graph answered";
+const ORDER: &str = "fine print 1: sightings are ordered";
+
+/// What the pages of a run hold so far.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    /// Who is stored in full, and in which generations.
+    full: HashMap<IdKey, BTreeSet<u64>>,
+    /// The next links of each generation.
+    links: BTreeMap<u64, BTreeSet<String>>,
+}
+
+impl Look<'_> {
+    pub(super) fn page(&mut self, run: &RunKey, change: &Change) {
+        self.written_once(change);
+        self.needs_run_lease(run, "a page");
+        self.within_the_deadline(run, "a page");
+        let mut key = change.place.sk.split('#');
+        let mut next = || key.next().unwrap_or_default();
+        let (generation, page, digest) = (next(), next(), next().to_owned());
+        let generation = generation.parse().unwrap_or_default();
+        let whole = bytes(&change.after, "payload");
+        // A page of the simulation is small: it has one part.
+        if number(&change.after, "chunks") != Some(1) || PageDigest::of(whole).as_str() != digest {
+            return self.violate(WHOLE, &format!("{} is not what its key says", change.place));
+        }
+        let Ok(payload) = PagePayload::decode(whole) else {
+            return self.violate(WHOLE, &format!("{} cannot be read", change.place));
+        };
+        self.is_what_graph_served(change, &payload);
+        let again = self.comes_again(run, generation, &payload, change);
+        let pk = format!("batch#{}#{}", run.0, run.1);
+        let batch = self
+            .changes
+            .iter()
+            .find(|it| it.place.pk == pk && it.place.sk == format!("{generation:03}#{page}"));
+        let repeats = batch.and_then(|it| crate::item::flag(&it.after, "repeats"));
+        if batch.is_none() || (again && repeats != Some(true)) {
+            let detail = format!(
+                "{} has no batch that says that somebody repeats",
+                change.place
+            );
+            self.violate(ORDER, &detail);
+        }
+    }
+
+    fn is_what_graph_served(&self, change: &Change, payload: &PagePayload) {
+        let served = self.invocation.and_then(|it| lock(&it.served).clone());
+        let is_same = served.as_ref().is_some_and(|served| {
+            served.next_link == payload.next_link && served.users == payload.sightings()
+        });
+        if !is_same {
+            let users = payload.sightings();
+            let is_last = payload.next_link.is_none();
+            let served = served.map(|it| (it.users, it.next_link.is_none()));
+            let detail = format!(
+                "{}: {users} users, last: {is_last}; served {served:?}",
+                change.place
+            );
+            self.violate(WHOLE, &detail);
+        }
+    }
+
+    /// Whether somebody on the page stands in full on an earlier one of the generation.
+    fn comes_again(
+        &mut self,
+        run: &RunKey,
+        generation: u64,
+        payload: &PagePayload,
+        change: &Change,
+    ) -> bool {
+        let Ok(tenant) = TenantId::new(&run.0) else {
+            return false;
+        };
+        let named = RunRef { tenant, run: run.1 };
+        let pages = self.checks.pages.entry(run.clone()).or_default();
+        let seen: BTreeSet<_> = payload.seen.iter().copied().collect();
+        let mut wrong = pages.full.keys().any(|key| seen.contains(&key.seen_key()));
+        let mut again = false;
+        for sighting in &payload.changed {
+            let key = IdKey::of(&named, &sighting.user.id);
+            let before = pages.full.entry(key).or_default();
+            let is_again = before.contains(&generation);
+            wrong |= is_again && !sighting.again;
+            again |= is_again;
+        }
+        for sighting in &payload.changed {
+            let key = IdKey::of(&named, &sighting.user.id);
+            pages.full.entry(key).or_default().insert(generation);
+        }
+        let links = pages.links.entry(generation).or_default();
+        let link_repeats = payload
+            .next_link
+            .as_ref()
+            .is_some_and(|link| !links.insert(link.clone()));
+        if wrong {
+            let detail = format!("{} forgets who was stored in full before", change.place);
+            self.violate(ORDER, &detail);
+        }
+        if link_repeats {
+            let detail = format!("{} has a next link that was followed before", change.place);
+            self.violate("fault catalogue 8: a link that repeats is no page", &detail);
+        }
+        again
+    }
+
+    /// Whoever was called after a run's deadline takes it no further.
+    pub(super) fn within_the_deadline(&self, run: &RunKey, what: &str) {
+        let Some(invocation) = self.invocation else {
+            return;
+        };
+        let deadline = self
+            .run_item(run)
+            .and_then(|item| number(item, "deadline_at"));
+        if deadline.is_some_and(|deadline| invocation.called_at_ms >= deadline) {
+            let detail = format!("{what} of {}/{} after its deadline", run.0, run.1);
+            self.violate("invariant 9: a run ends within its deadline", &detail);
+        }
+    }
+
+    /// A batch on which somebody comes again is worked on after the earlier ones.
+    pub(super) fn waits_for_the_earlier(&self, run: &RunKey, change: &Change) {
+        if crate::item::flag(&change.after, "repeats") != Some(true) {
+            return;
+        }
+        let of = |item: &crate::item::Item, name: &str| number(item, name).unwrap_or_default();
+        let (generation, page) = (of(&change.after, "generation"), of(&change.after, "page"));
+        let is_open_before = |batch: &&crate::item::Item| {
+            of(batch, "generation") == generation
+                && of(batch, "page") < page
+                && matches!(text(batch, "state"), "PENDING" | "LEASED")
+        };
+        if self.batches(run).iter().any(is_open_before) {
+            let detail = format!(
+                "{} was leased before the earlier ones were done",
+                change.place
+            );
+            self.violate(ORDER, &detail);
+        }
+    }
+}

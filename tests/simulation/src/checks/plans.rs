@@ -1,0 +1,267 @@
+//! Plans: made once, from a whole list and evidence, and carried out to the letter.
+
+use std::collections::BTreeSet;
+
+use rollcall_core::ids::{IdKey, ObjectId, RunRef};
+use serde_json::Value;
+
+use super::{Look, RunKey};
+use crate::item::{Item, Place, Table, bytes, flag, json, number, text};
+use crate::lambda::{Function, Told};
+use crate::mirror::Change;
+use crate::world::lock;
+
+const EVIDENCE: &str = "invariant 3: absence is not evidence";
+
+/// An entry of a stored plan.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) reason: String,
+    pub(super) version: u64,
+}
+
+impl Look<'_> {
+    pub(super) fn plan(&mut self, tenant: &str, change: &Change) {
+        let run = change
+            .place
+            .sk
+            .split('#')
+            .next()
+            .and_then(|run| run.parse().ok());
+        let run = (tenant.to_owned(), run.unwrap_or_default());
+        self.needs_run_lease(&run, "a plan");
+        let is_finalizer = |it: &crate::lambda::Invocation| it.function == Function::Finalizer;
+        if self.run_state(&run) != "FINALIZING" || !self.invocation.is_some_and(is_finalizer) {
+            let detail = format!("a plan in {}", self.run_state(&run));
+            self.violate(
+                "invariant 1: only the finalizer plans, in its state",
+                &detail,
+            );
+        }
+        if text(&change.after, "hash").is_empty() {
+            // A part of a plan, addressed by its hash: written again, it is the same.
+            return;
+        }
+        self.written_once(change);
+        self.complete_list(&run);
+        self.seen_is_true(&run, &change.after);
+        self.settings_are_the_same(&run);
+        self.hold_is_over(&run);
+        let entries = self.entries(&run, &change.after);
+        if entries.len() as u64 != number(&change.after, "deactivations").unwrap_or_default() {
+            let detail = format!("{}/{}: the plan is not whole", run.0, run.1);
+            self.violate("invariant 7: a plan is what its hash says", &detail);
+        }
+        self.remember_not_found(&run);
+        self.remember_kept_on(&run, &entries);
+        for entry in &entries {
+            self.evidence(&run, entry);
+        }
+    }
+
+    fn seen_is_true(&self, run: &RunKey, manifest: &Item) {
+        let told = number(manifest, "users_seen").unwrap_or_default();
+        let Ok(named) = format!("{}/{}", run.0, run.1).parse::<RunRef>() else {
+            return self.violate("the simulation", "a run without a name");
+        };
+        match self.users_seen(&named) {
+            Ok(seen) if seen.len() as u64 == told && told > 0 => {
+                let was_seen = |id: &ObjectId| seen.contains(&IdKey::of(&named, id).seen_key());
+                self.somebody_known_was_seen(run, &was_seen);
+                self.canaries_sang(run, &was_seen);
+            }
+            other => {
+                let other = other.map(|seen| seen.len());
+                let detail = format!("{}/{} saw {other:?}, says {told}", run.0, run.1);
+                self.violate("invariant 2: seen in any generation is seen", &detail);
+            }
+        }
+    }
+
+    /// Who was seen and asked for by id all the same is there: else the answers are wrong about
+    /// everybody, and no plan is made.
+    fn canaries_sang(&self, run: &RunKey, was_seen: &dyn Fn(&ObjectId) -> bool) {
+        let Some(invocation) = self.invocation else {
+            return;
+        };
+        let told = lock(&invocation.told);
+        for id in lock(&invocation.asked).iter() {
+            let told = told.get(&(run.0.clone(), id.clone()));
+            let is_alive = told.is_some_and(|it| it.iter().any(|it| matches!(it, Told::Alive(_))));
+            if was_seen(id) && !is_alive && !self.is_any_candidate(run, id) {
+                let detail = format!("{}/{}: {id} was seen and is not found", run.0, run.1);
+                self.violate(
+                    "invariant 3: canaries that fall silent end the run",
+                    &detail,
+                );
+            }
+        }
+    }
+
+    fn is_any_candidate(&self, run: &RunKey, id: &ObjectId) -> bool {
+        ["disabled", "out_of_scope"].into_iter().any(|reason| {
+            let entry = Entry {
+                id: id.to_string(),
+                reason: reason.into(),
+                version: 0,
+            };
+            self.is_candidate(run, &entry)
+        })
+    }
+
+    fn settings_are_the_same(&self, run: &RunKey) {
+        let now = Place::coordination("tenants".into(), run.0.clone());
+        let now = self.mirror.get(&now);
+        let revision = now.and_then(|item| number(item, "revision"));
+        let known = self
+            .run_item(run)
+            .and_then(|item| number(item, "settings_revision"));
+        let is_removed = now.and_then(|item| flag(item, "removed")) != Some(false);
+        if revision != known || is_removed {
+            let detail = format!(
+                "{}/{}: planned by {known:?}, now {revision:?}",
+                run.0, run.1
+            );
+            self.violate("fine print 5: the settings are the run's", &detail);
+        }
+    }
+
+    /// A later plan voids one that waits for a person.
+    fn hold_is_over(&self, run: &RunKey) {
+        let pk = format!("run#{}", run.0);
+        let held = |item: &&Item| text(item, "state") == "HELD";
+        let runs = self.mirror.range(Table::Coordination, &pk, "");
+        if let Some(held) = runs.map(|(_, item)| item).find(held) {
+            let detail = format!("{}/{:?} waits still", run.0, number(held, "run"));
+            self.violate(
+                "invariant 7: a hold ends by a person or a later plan",
+                &detail,
+            );
+        }
+    }
+
+    pub(super) fn entries(&self, run: &RunKey, manifest: &Item) -> Vec<Entry> {
+        let pk = format!("plan#{}", run.0);
+        let prefix = format!("{:010}#{}#", run.1, text(manifest, "hash"));
+        let parts = self.mirror.range(Table::Coordination, &pk, &prefix);
+        let whole: Vec<_> = parts
+            .flat_map(|(_, item)| bytes(item, "payload").to_vec())
+            .collect();
+        let entries: Value = serde_json::from_slice(&whole).unwrap_or_default();
+        let entry = |entry: &Value| Entry {
+            id: entry["id"].as_str().unwrap_or_default().to_owned(),
+            reason: entry["reason"].as_str().unwrap_or_default().to_owned(),
+            version: entry["version"].as_u64().unwrap_or_default(),
+        };
+        entries
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(entry)
+            .collect()
+    }
+
+    /// Whom a finalizer was told to be not there, by the run that it worked for.
+    fn remember_not_found(&mut self, run: &RunKey) {
+        let Some(invocation) = self.invocation else {
+            return;
+        };
+        for ((tenant, id), told) in lock(&invocation.told).iter() {
+            if *tenant == run.0 && told.last() == Some(&Told::NotFound) {
+                let key = (tenant.clone(), id.to_string());
+                self.checks.not_found.entry(key).or_default().insert(run.1);
+            }
+        }
+    }
+
+    /// Who was seen as disabled and may be on all the same: Graph said otherwise in the end, or he
+    /// changed since the plan was made.
+    fn remember_kept_on(&mut self, run: &RunKey, entries: &[Entry]) {
+        let Some(invocation) = self.invocation else {
+            return;
+        };
+        for ((tenant, id), told) in lock(&invocation.told).iter() {
+            if *tenant == run.0 && told.contains(&Told::Alive(Some(true))) {
+                self.checks.kept_on.insert((run.clone(), id.to_string()));
+            }
+        }
+        let planned = entries.iter().map(|entry| (run.clone(), entry.id.clone()));
+        self.checks.kept_on.extend(planned);
+    }
+
+    /// What whoever made the plan was told has to bear it out.
+    fn evidence(&self, run: &RunKey, entry: &Entry) {
+        let Ok(id) = ObjectId::new(&entry.id) else {
+            return self.violate(EVIDENCE, &format!("{entry:?} has no id"));
+        };
+        let told = self.invocation.map(|invocation| {
+            let told = lock(&invocation.told);
+            told.get(&(run.0.clone(), id)).cloned().unwrap_or_default()
+        });
+        let told = told.unwrap_or_default();
+        let is_alive = told.iter().any(|it| matches!(it, Told::Alive(_)));
+        let is_borne_out = match entry.reason.as_str() {
+            "disabled" => self.is_candidate(run, entry) && !told.contains(&Told::Alive(Some(true))),
+            "out_of_scope" => self.is_candidate(run, entry),
+            "deleted" => told.contains(&Told::InBin) && !is_alive,
+            "not_found" => {
+                told.contains(&Told::NotFound) && !is_alive && self.was_not_found(run, entry)
+            }
+            _ => false,
+        };
+        if !is_borne_out {
+            let detail = format!("{}/{}: {entry:?} after {told:?}", run.0, run.1);
+            self.violate(EVIDENCE, &detail);
+        }
+    }
+
+    fn is_candidate(&self, run: &RunKey, entry: &Entry) -> bool {
+        self.batches(run).into_iter().any(|batch| {
+            let candidates = json(batch, "candidates");
+            let mut all = candidates.as_array().into_iter().flatten();
+            all.any(|it| it["id"] == entry.id.as_str() && it["reason"] == entry.reason.as_str())
+        })
+    }
+
+    /// As many completed runs in a row, this one among them, were told the same.
+    fn was_not_found(&self, run: &RunKey, entry: &Entry) -> bool {
+        let settings = self.settings(run);
+        let wanted = settings["guards"]["absences_confirmed_by"]
+            .as_u64()
+            .unwrap_or(2);
+        let completed = self.checks.completed.get(&run.0);
+        let earlier = completed.into_iter().flatten().rev().copied();
+        let in_a_row: Vec<u64> = earlier
+            .take(usize::try_from(wanted.saturating_sub(1)).unwrap_or(1))
+            .chain([run.1])
+            .collect();
+        let key = (run.0.clone(), entry.id.clone());
+        let none = BTreeSet::new();
+        let told = self.checks.not_found.get(&key).unwrap_or(&none);
+        in_a_row.len() as u64 >= wanted && in_a_row.iter().all(|run| told.contains(run))
+    }
+
+    /// At the end everybody of the plan is off, or changed since it was made.
+    pub(super) fn plan_was_carried_out(&self, run: &RunKey) {
+        let place = Place::coordination(format!("plan#{}", run.0), format!("{:010}", run.1));
+        let Some(manifest) = self.mirror.get(&place) else {
+            let detail = format!("{}/{} completed without a plan", run.0, run.1);
+            return self.violate("invariant 1: a plan comes first", &detail);
+        };
+        for entry in self.entries(run, manifest) {
+            let prefix = format!("{}#", run.0);
+            let mut users = self.mirror.partitions(Table::Directory, &prefix);
+            let user = users
+                .find(|(place, _)| place.sk == entry.id)
+                .map(|(_, item)| item);
+            let waits = user.is_some_and(|user| {
+                number(user, "version") == Some(entry.version) && text(user, "status") == "ACTIVE"
+            });
+            if waits {
+                let detail = format!("{}/{} left {entry:?} on", run.0, run.1);
+                self.violate("invariant 9: a plan is carried out", &detail);
+            }
+        }
+    }
+}

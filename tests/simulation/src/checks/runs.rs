@@ -1,0 +1,280 @@
+//! Runs: their states, their lease, and what has to be true at each step.
+
+use rollcall_core::run::{RunEvent, RunState, next_run_state};
+use serde_json::Value;
+
+use super::{Look, RunKey};
+use crate::item::{Item, Place, json, number, text};
+use crate::mirror::Change;
+use crate::world::lock;
+
+impl Look<'_> {
+    pub(super) fn run(&mut self, tenant: &str, change: &Change) {
+        let run = (
+            tenant.to_owned(),
+            number(&change.after, "run").unwrap_or_default(),
+        );
+        let after = text(&change.after, "state").to_owned();
+        let Some(before) = &change.before else {
+            self.checks.started_ms.insert(run, self.now_ms);
+            return;
+        };
+        let before = text(before, "state").to_owned();
+        if matches!(before.as_str(), "COMPLETED" | "REJECTED" | "SUPERSEDED") {
+            let detail = format!("{} is {before} and was written to", change.place);
+            self.violate(
+                "invariant 9: a run that ended is never written to again",
+                &detail,
+            );
+        }
+        if !is_legal(&before, &after) {
+            let detail = format!("{} went from {before} to {after}", change.place);
+            self.violate("invariant 9: states move as the function says", &detail);
+        }
+        if after == "SUPERSEDED" {
+            self.world.mark("runs SUPERSEDED");
+            // By a later run of the tenant, whose plan is in the same transaction.
+            self.superseded(&run);
+            return;
+        }
+        self.lease(change);
+        if before != after {
+            self.world.mark(mark(&after, text(&change.after, "reason")));
+            match after.as_str() {
+                "APPLYING" => self.applying(&run),
+                "COMPLETED" => self.completed(&run, &change.after),
+                "FAILED" => {
+                    self.nobody_went(&run, &after);
+                    self.failed(&run, &change.after);
+                }
+                "HELD" => self.nobody_went(&run, &after),
+                "FINALIZING" => {
+                    self.within_the_deadline(&run, "the end");
+                    self.complete_list(&run);
+                }
+                "DRAINING" => self.sealed(&run, &change.after),
+                _ => {}
+            }
+        }
+        self.generation(&run, change);
+    }
+
+    /// Before a generation begins, the one before is closed.
+    fn generation(&self, run: &RunKey, change: &Change) {
+        let of = |item: &Item| number(item, "generation").unwrap_or_default();
+        let after = of(&change.after);
+        if change.before.as_ref().map(of) == Some(after) {
+            return;
+        }
+        self.world.mark("generations begun again");
+        if self.open_batches(run).next().is_some() {
+            let detail = format!("{}/{} began generation {after}", run.0, run.1);
+            self.violate("invariant 6: open batches are revoked first", &detail);
+        }
+    }
+
+    pub(super) fn open_batches(&self, run: &RunKey) -> impl Iterator<Item = &Item> {
+        let is_open = |item: &&Item| matches!(text(item, "state"), "PENDING" | "LEASED");
+        self.batches(run).into_iter().filter(is_open)
+    }
+
+    fn superseded(&self, run: &RunKey) {
+        let prefix = format!("plan#{}", run.0);
+        let has_plan = self.changes.iter().any(|change| change.place.pk == prefix);
+        if !has_plan {
+            let detail = format!("{}/{} was superseded by no plan", run.0, run.1);
+            self.violate(
+                "invariant 7: a hold ends by a person or a later plan",
+                &detail,
+            );
+        }
+    }
+
+    /// A run that has not ended well has switched nobody off.
+    fn nobody_went(&self, run: &RunKey, state: &str) {
+        if let Some(gone) = self.checks.deactivated.get(run)
+            && !gone.is_empty()
+        {
+            let detail = format!(
+                "{}/{} is {state} and has switched off {gone:?}",
+                run.0, run.1
+            );
+            self.violate(
+                "invariant 9: after the first deactivation a run rolls forward",
+                &detail,
+            );
+        }
+    }
+
+    fn sealed(&self, run: &RunKey, item: &Item) {
+        if number(item, "sightings").unwrap_or_default() == 0 {
+            let detail = format!("{}/{} was sealed without a user", run.0, run.1);
+            self.violate("invariant 7: nobody seen is no list", &detail);
+        }
+    }
+
+    /// The guards, counted again.
+    fn applying(&self, run: &RunKey) {
+        let place = Place::coordination(format!("plan#{}", run.0), format!("{:010}", run.1));
+        let Some(manifest) = self.mirror.get(&place) else {
+            let detail = format!("{}/{} applies no plan", run.0, run.1);
+            return self.violate("invariant 1: a plan comes first", &detail);
+        };
+        let settings = self.settings(run);
+        let head = Place::coordination(format!("head#{}", run.0), "head".into());
+        let before = self
+            .mirror
+            .get(&head)
+            .and_then(|head| number(head, "last_full_seen"));
+        let of = |name| number(manifest, name).unwrap_or_default();
+        let counts = Counts {
+            deactivations: of("deactivations"),
+            active: of("active"),
+            seen: of("users_seen"),
+            seen_before: before,
+        };
+        if let Some(guard) = tripped(&settings["guards"], &counts) {
+            let detail = format!("{}/{}: {guard} with {counts:?}", run.0, run.1);
+            self.violate("invariant 7: guards hold", &detail);
+        }
+    }
+
+    fn completed(&mut self, run: &RunKey, item: &Item) {
+        self.complete_list(run);
+        self.plan_was_carried_out(run);
+        self.totals_are_true(run, &json(item, "totals"));
+        self.evidence_is_logged(run);
+        self.in_step(run);
+        let head = Place::coordination(format!("head#{}", run.0), "head".into());
+        let head = self.mirror.get(&head);
+        if head.and_then(|head| number(head, "last_full_run")) != Some(run.1) {
+            let detail = format!("{}/{} is no baseline", run.0, run.1);
+            self.violate("invariant 2: a completed run is the baseline", &detail);
+        }
+        self.checks
+            .completed
+            .entry(run.0.clone())
+            .or_default()
+            .push(run.1);
+    }
+
+    fn totals_are_true(&self, run: &RunKey, totals: &Value) {
+        let of = |group: &str, name: &str| totals[group][name].as_u64().unwrap_or_default();
+        let worked = self.checks.worked.get(run);
+        let done = |kind: &str| {
+            worked.map_or(0, |users| {
+                users.values().filter(|it| **it == kind).count() as u64
+            })
+        };
+        let names = ["created", "updated", "reactivated"];
+        let told: Vec<_> = names.iter().map(|name| of("changes", name)).collect();
+        let true_ones: Vec<_> = names.iter().map(|name| done(name)).collect();
+        let gone = self
+            .checks
+            .deactivated
+            .get(run)
+            .map_or(0, |it| it.len() as u64);
+        let gone_told: u64 = ["disabled", "deleted", "not_found", "out_of_scope"]
+            .iter()
+            .map(|name| of("deactivated", name))
+            .sum();
+        let seen = totals["users_seen"].as_u64().unwrap_or_default();
+        if told != true_ones || gone != gone_told || told.iter().sum::<u64>() > seen {
+            let detail = format!(
+                "{}/{} tells of {told:?} and {gone_told} off of {seen} seen; it was {true_ones:?} \
+                 and {gone}",
+                run.0, run.1
+            );
+            self.violate(
+                "conservation: seen = created + updated + reactivated + unchanged",
+                &detail,
+            );
+        }
+    }
+
+    fn evidence_is_logged(&self, run: &RunKey) {
+        let logged = lock(&self.world.logs.deactivated);
+        let gone = self.checks.deactivated.get(run).into_iter().flatten();
+        for id in gone {
+            if !logged.contains(&(run.0.clone(), run.1, id.clone())) {
+                let detail = format!("{}/{} switched off {id} without a line", run.0, run.1);
+                self.violate("invariant 10: evidence is logged", &detail);
+            }
+        }
+        let leases = lock(&self.world.logs.batch_leases);
+        let of = |item: &Item, name| number(item, name).unwrap_or_default();
+        for batch in self.batches(run) {
+            let Some(token) = number(batch, "lease_token") else {
+                continue;
+            };
+            let (generation, page) = (of(batch, "generation"), of(batch, "page"));
+            let lease = (run.0.clone(), run.1, generation, page, token);
+            if text(batch, "state") == "DONE" && !leases.contains(&lease) {
+                let detail = format!("the lease {lease:?} has no line");
+                self.violate("invariant 10: evidence is logged", &detail);
+            }
+        }
+    }
+}
+
+/// How a run's step is counted.
+fn mark(state: &str, reason: &str) -> &'static str {
+    match (state, reason) {
+        ("COMPLETED", _) => "runs COMPLETED",
+        ("HELD", _) => "runs HELD",
+        ("FAILED", "deadline") => "runs FAILED deadline",
+        ("FAILED", "settings_changed") => "runs FAILED settings_changed",
+        ("FAILED", "incomplete") => "runs FAILED incomplete",
+        ("FAILED", "enumeration_unreliable") => "runs FAILED enumeration_unreliable",
+        ("FAILED", "empty_enumeration") => "runs FAILED empty_enumeration",
+        ("FAILED", "unsafe_link") => "runs FAILED unsafe_link",
+        ("FAILED", "graph_unavailable") => "runs FAILED graph_unavailable",
+        ("FAILED", "graph_denied") => "runs FAILED graph_denied",
+        ("FAILED", "credential_rejected") => "runs FAILED credential_rejected",
+        ("FAILED", _) => "runs FAILED otherwise",
+        _ => "other steps of runs",
+    }
+}
+
+#[derive(Debug)]
+struct Counts {
+    deactivations: u64,
+    active: u64,
+    seen: u64,
+    seen_before: Option<u64>,
+}
+
+/// Which guard should have held, by the numbers of the settings.
+#[expect(clippy::cast_precision_loss, reason = "a handful of users")]
+fn tripped(guards: &Value, counts: &Counts) -> Option<&'static str> {
+    let of = |name: &str| guards[name].as_f64().unwrap_or_default();
+    let gone = counts.deactivations as f64;
+    if let Some(before) = counts.seen_before
+        && before > counts.seen
+        && (before - counts.seen) as f64 * 100.0 > of("shrink_percent_max") * before as f64
+    {
+        return Some("shrink");
+    }
+    if gone > of("deactivations_max") {
+        return Some("count");
+    }
+    let is_exempt = gone <= of("exempt_max");
+    let over = gone * 100.0 > of("deactivations_percent_max") * counts.active as f64;
+    (!is_exempt && over).then_some("percent")
+}
+
+/// Whether the pure function allows it: by some event, or no event at all.
+fn is_legal(before: &str, after: &str) -> bool {
+    let named = |name: &str| {
+        RunState::ALL
+            .into_iter()
+            .find(|it| it.stored_name() == name)
+    };
+    let (Some(before), Some(after)) = (named(before), named(after)) else {
+        return false;
+    };
+    before == after
+        || RunEvent::ALL
+            .into_iter()
+            .any(|event| next_run_state(before, event) == Ok(after))
+}

@@ -1,0 +1,126 @@
+//! In step: when a run completes, everybody whom it saw as new or changed is as he was seen last.
+
+use std::collections::BTreeMap;
+
+use rollcall_core::ids::ObjectId;
+use rollcall_core::page::PagePayload;
+use rollcall_core::user::GraphUser;
+
+use super::{Look, RunKey};
+use crate::item::{Item, Table, bytes, flag, number, text};
+use crate::oracle::Scope;
+
+const STEP: &str = "in step: everybody is as he was seen last";
+
+impl Look<'_> {
+    pub(super) fn in_step(&self, run: &RunKey) {
+        let scope = Scope::of(&self.settings(run));
+        for (id, user) in self.last_sightings(run) {
+            let item = self.stored(&run.0, &id);
+            let is_in = scope.takes_sighted(&user);
+            let problem = match (user.account_enabled, is_in, item) {
+                // A null that decides changes nothing.
+                (None, _, _) | (_, None, _) => None,
+                (Some(_), Some(true), None) => Some("is not there"),
+                (_, Some(false), None) => None,
+                (Some(enabled), Some(true), Some(item)) => self.differs(run, item, &user, enabled),
+                (Some(_), Some(false), Some(_)) => None,
+            };
+            if let Some(problem) = problem {
+                self.violate(STEP, &format!("{}/{}: {id} {problem}", run.0, run.1));
+            }
+        }
+    }
+
+    fn differs(
+        &self,
+        run: &RunKey,
+        item: &Item,
+        user: &GraphUser,
+        enabled: bool,
+    ) -> Option<&'static str> {
+        let is_manual = text(item, "reason") == "manual";
+        // Somebody of ours may have decided since the run read him; no run has written him since.
+        let texts = [
+            (
+                "user_principal_name",
+                &user.user_principal_name,
+                "has another login name",
+            ),
+            ("mail", &user.mail, "has another address"),
+            ("display_name", &user.display_name, "has another name"),
+            ("user_type", &user.user_type, "is of another type"),
+        ];
+        let wrong = texts
+            .into_iter()
+            .find(|(name, value, _)| text(item, name) != value.as_deref().unwrap_or_default());
+        if let Some((_, _, problem)) = wrong {
+            return Some(problem);
+        }
+        if is_manual {
+            return None;
+        }
+        let is_on = text(item, "status") == "ACTIVE";
+        if enabled && !is_on {
+            return Some("was seen enabled and is off");
+        }
+        // Who is disabled stays on when Graph said otherwise in the end, or a person did meanwhile.
+        let said_otherwise = self
+            .checks
+            .kept_on
+            .contains(&(run.clone(), user.id.to_string()));
+        if !enabled && is_on && !said_otherwise {
+            return Some("was seen disabled and is on");
+        }
+        let flag_is_right = flag(item, "account_enabled") == Some(enabled);
+        (!flag_is_right && !is_on).then_some("is off with another accountEnabled")
+    }
+
+    fn stored(&self, tenant: &str, id: &ObjectId) -> Option<&Item> {
+        let prefix = format!("{tenant}#");
+        let mut users = self.mirror.partitions(Table::Directory, &prefix);
+        users
+            .find(|(place, _)| place.sk == id.as_str())
+            .map(|(_, item)| item)
+    }
+
+    /// The last sighting of each whom a page has in full.
+    fn last_sightings(&self, run: &RunKey) -> BTreeMap<ObjectId, GraphUser> {
+        let pk = format!("page#{}#{}", run.0, run.1);
+        let mut last = BTreeMap::new();
+        // The keys are in the order of generation and page.
+        for (_, item) in self.mirror.range(Table::Coordination, &pk, "") {
+            let Ok(payload) = PagePayload::decode(bytes(item, "payload")) else {
+                continue;
+            };
+            for sighting in payload.changed {
+                last.insert(sighting.user.id.clone(), sighting.user);
+            }
+        }
+        last
+    }
+
+    /// Nobody of those who were on before was seen: no list that a plan can rest on.
+    pub(super) fn somebody_known_was_seen(&self, run: &RunKey, seen: &dyn Fn(&ObjectId) -> bool) {
+        let prefix = format!("{}#", run.0);
+        let (mut known, mut known_seen) = (0, 0);
+        for (place, item) in self.mirror.partitions(Table::Directory, &prefix) {
+            let is_new = number(item, "sync_run") == Some(run.1)
+                && matches!(text(item, "sync_kind"), "created" | "reactivated");
+            let Ok(id) = ObjectId::new(&place.sk) else {
+                continue;
+            };
+            if text(item, "status") == "ACTIVE" && !is_new {
+                known += 1;
+                known_seen += u64::from(seen(&id));
+            }
+        }
+        if known > 0 && known_seen == 0 {
+            let detail = format!("{}/{}: none of {known} was seen", run.0, run.1);
+            self.violate(
+                "fine print 5: a list without anybody known is none",
+                &detail,
+            );
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Lambda as it is: an invocation has a clock that may be off, a time limit at which it is cut, a
+//! process that can die at any await, and a machine that can stand still in between.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rollcall_ambient::Clock;
+use rollcall_core::ids::ObjectId;
+use rollcall_sync::{App, HandlerError, stop_at_ms};
+use serde_json::Value;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::chaos::Fate;
+use crate::world::{World, lock};
+
+/// Which function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Function {
+    Enumerator,
+    Worker,
+    Finalizer,
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Enumerator => "enumerator",
+            Self::Worker => "worker",
+            Self::Finalizer => "finalizer",
+        })
+    }
+}
+
+/// What Graph told an invocation about one user, when it asked by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// There is such a user; whether he is enabled, if that was said.
+    Alive(Option<bool>),
+    /// He is in the bin.
+    InBin,
+    /// 404 with the code that counts.
+    NotFound,
+}
+
+/// One invocation.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    pub(crate) id: u64,
+    pub(crate) function: Function,
+    fate: Fate,
+    calls: AtomicU32,
+    dead: AtomicBool,
+    thaws_at: Mutex<Option<Instant>>,
+    /// Whose Graph it asks.
+    pub(crate) tenant: Mutex<Option<usize>>,
+    /// By tenant and user: what was said last, and that the user was in the bin or not found at all.
+    pub(crate) told: Mutex<HashMap<(String, ObjectId), Vec<Told>>>,
+    /// Whom it asked for in bulk.
+    pub(crate) asked: Mutex<BTreeSet<ObjectId>>,
+    /// The last page of users that it was served whole.
+    pub(crate) served: Mutex<Option<Served>>,
+    /// When it was called, by its own clock.
+    pub(crate) called_at_ms: u64,
+}
+
+/// A page of users, as far as the checks need it.
+#[derive(Debug, Clone)]
+pub(crate) struct Served {
+    pub(crate) users: u64,
+    pub(crate) next_link: Option<String>,
+}
+
+tokio::task_local! {
+    static INVOCATION: Arc<Invocation>;
+}
+
+/// Around a call to a service: before it is sent, or after its answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    Before,
+    After,
+}
+
+/// How an invocation ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    Answered(Value),
+    Failed(HandlerError),
+    Died,
+    CutOff,
+}
+
+impl Invocation {
+    /// The invocation that the current task belongs to.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        INVOCATION.try_with(Arc::clone).ok()
+    }
+
+    /// Passes a point at which the invocation may die or freeze.
+    pub(crate) async fn step(&self, world: &World, moment: Moment) {
+        let call = match moment {
+            Moment::Before => self.calls.fetch_add(1, Ordering::Relaxed) + 1,
+            Moment::After => self.calls.load(Ordering::Relaxed),
+        };
+        let is_after = moment == Moment::After;
+        match self.fate {
+            Fate::Dies { at_call, after } if at_call == call && after == is_after => {
+                world.tell(|| "!! dies".into());
+                world.mark("fault: a process died");
+                self.dead.store(true, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
+            Fate::Freezes { at_call, after, ms } if at_call == call && after == is_after => {
+                world.tell(|| format!("!! stands still for {ms} ms"));
+                world.mark("fault: a machine stood still");
+                *lock(&self.thaws_at) = Some(Instant::now() + Duration::from_millis(ms));
+                tokio::task::yield_now().await;
+                world.tell(|| "goes on".into());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A clock that is off.
+#[derive(Debug, Clone)]
+pub(crate) struct Skewed {
+    pub(crate) world: Arc<World>,
+    pub(crate) skew_ms: i64,
+}
+
+impl Clock for Skewed {
+    fn now_ms(&self) -> u64 {
+        self.world.now_ms().saturating_add_signed(self.skew_ms)
+    }
+}
+
+/// Calls a function with an event.
+pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value) -> Ended {
+    let skew_ms = world.chaos.skew_ms(&world.dice);
+    let called_at_ms = world.now_ms().saturating_add_signed(skew_ms);
+    let invocation = Arc::new(Invocation {
+        id: world.next_invocation(),
+        function,
+        fate: world.chaos.fate(&world.dice, world.lease_ms_max()),
+        calls: AtomicU32::new(0),
+        dead: AtomicBool::new(false),
+        thaws_at: Mutex::new(None),
+        tenant: Mutex::new(None),
+        told: Mutex::default(),
+        asked: Mutex::default(),
+        served: Mutex::default(),
+        called_at_ms,
+    });
+    let limit_ms = world.limit_ms(function);
+    let app = world.app(skew_ms);
+    // Lambda tells the deadline by its own clock; the function compares it with the machine's.
+    let deadline_ms = world.now_ms() + limit_ms;
+    let stop_at_ms = stop_at_ms(called_at_ms, deadline_ms);
+    let within = Arc::clone(&invocation);
+    INVOCATION
+        .scope(within, async {
+            world.tell(|| format!("is called: {event}"));
+            let ended = run(world, &invocation, app, event, stop_at_ms, limit_ms).await;
+            world.mark("calls of functions");
+            if matches!(ended, Ended::CutOff) {
+                world.mark("fault: cut off at the time limit");
+            }
+            world.tell(|| format!("ends: {ended}"));
+            ended
+        })
+        .await
+}
+
+async fn run(
+    world: &Arc<World>,
+    invocation: &Arc<Invocation>,
+    app: App,
+    event: Value,
+    stop_at_ms: u64,
+    limit_ms: u64,
+) -> Ended {
+    let step = async {
+        match invocation.function {
+            Function::Enumerator => app.enumerator(event, stop_at_ms).await,
+            Function::Worker => app.worker(event, stop_at_ms).await,
+            Function::Finalizer => app.finalizer(event, stop_at_ms).await,
+        }
+    };
+    let mut step = pin!(step);
+    let mut limit = pin!(sleep_until(
+        Instant::now() + Duration::from_millis(limit_ms)
+    ));
+    let mut thaw: Pin<Box<Sleep>> = Box::pin(sleep_until(Instant::now()));
+    poll_fn(|context| {
+        if limit.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ended::CutOff);
+        }
+        poll_step(world, invocation, step.as_mut(), thaw.as_mut(), context)
+    })
+    .await
+}
+
+/// Lets the step go on, unless its machine stands still: then nothing in it happens, its timers
+/// included.
+fn poll_step<Step>(
+    world: &World,
+    invocation: &Invocation,
+    mut step: Pin<&mut Step>,
+    mut thaw: Pin<&mut Sleep>,
+    context: &mut Context<'_>,
+) -> Poll<Ended>
+where
+    Step: Future<Output = Result<Value, HandlerError>>,
+{
+    // Two rounds: the step may freeze its machine, and a thawed one goes on at once.
+    for _ in 0..2 {
+        let thaws_at = *lock(&invocation.thaws_at);
+        if let Some(thaws_at) = thaws_at {
+            if thaw.deadline() != thaws_at {
+                thaw.as_mut().reset(thaws_at);
+            }
+            if thaw.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            *lock(&invocation.thaws_at) = None;
+        }
+        if world.is_over() {
+            return Poll::Ready(Ended::Died);
+        }
+        match step.as_mut().poll(context) {
+            Poll::Ready(Ok(answer)) => return Poll::Ready(Ended::Answered(answer)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Ended::Failed(error)),
+            Poll::Pending if invocation.dead.load(Ordering::Relaxed) => {
+                return Poll::Ready(Ended::Died);
+            }
+            Poll::Pending if lock(&invocation.thaws_at).is_none() => return Poll::Pending,
+            Poll::Pending => {}
+        }
+    }
+    Poll::Pending
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(answer) => write!(f, "{answer}"),
+            Self::Failed(error) => write!(f, "error: {error}"),
+            Self::Died => f.write_str("!! dead"),
+            Self::CutOff => f.write_str("!! cut off at its time limit"),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The oracle: who is really there, and who ever was. It is told of each change of a tenant's
+//! directory when it is made, and knows nothing of what the system believes.
+
+use std::collections::BTreeMap;
+
+use rollcall_core::ids::ObjectId;
+use rollcall_core::user::GraphUser;
+use rollcall_graph_emulator::{Directory, User};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// What is true of a user from some moment on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Truth {
+    /// The user as he is; `None` when he is gone.
+    pub(crate) user: Option<User>,
+    /// Whether he is in the bin.
+    pub(crate) in_bin: bool,
+}
+
+/// Why somebody may be off, or on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Enabled.
+    On,
+    Disabled,
+    OutOfScope,
+    /// In the bin.
+    Deleted,
+    /// Not there.
+    Gone,
+}
+
+/// Who belongs, as a tenant's settings say: read from their JSON, not by the code under test.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scope {
+    guests: bool,
+    domains: Vec<String>,
+}
+
+impl Scope {
+    /// From a tenant's settings as they are stored.
+    pub(crate) fn of(settings: &Value) -> Self {
+        let scope = &settings["scope"];
+        let domains = scope["domains"].as_array().cloned().unwrap_or_default();
+        Self {
+            guests: scope["guests"].as_bool().unwrap_or_default(),
+            domains: domains
+                .iter()
+                .filter_map(|it| it.as_str().map(str::to_lowercase))
+                .collect(),
+        }
+    }
+
+    /// Whether the tenant's user belongs; `None` when a null decides.
+    pub(crate) fn takes(&self, user: &User) -> Option<bool> {
+        self.decides(
+            user.user_type.as_deref(),
+            user.user_principal_name.as_deref(),
+        )
+    }
+
+    /// The same for a user as Graph showed him.
+    pub(crate) fn takes_sighted(&self, user: &GraphUser) -> Option<bool> {
+        self.decides(
+            user.user_type.as_deref(),
+            user.user_principal_name.as_deref(),
+        )
+    }
+
+    fn decides(&self, kind: Option<&str>, name: Option<&str>) -> Option<bool> {
+        let member = match kind {
+            _ if self.guests => Some(true),
+            Some(kind) => Some(kind != "Guest"),
+            None => None,
+        };
+        let domain = name.and_then(|name| name.split('@').next_back());
+        let domain = match domain {
+            _ if self.domains.is_empty() => Some(true),
+            Some(domain) => Some(self.domains.contains(&domain.to_lowercase())),
+            None => None,
+        };
+        match (member, domain) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// One tenant's history.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    users: BTreeMap<Uuid, Vec<(u64, Truth)>>,
+}
+
+impl Oracle {
+    /// Takes in what has become of a user.
+    pub(crate) fn note(&mut self, directory: &Directory, id: Uuid, at_ms: u64) {
+        let truth = Truth {
+            user: directory.get(id).cloned(),
+            in_bin: directory.deleted().any(|user| user.id == id),
+        };
+        self.users.entry(id).or_default().push((at_ms, truth));
+    }
+
+    /// Everybody who ever was there, by id.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Uuid> {
+        self.users.keys().copied()
+    }
+
+    /// What is true of a user now.
+    pub(crate) fn now(&self, id: Uuid) -> Option<&Truth> {
+        self.users.get(&id)?.last().map(|(_, truth)| truth)
+    }
+
+    /// Whether a cause was there at some moment from `from_ms` to `to_ms`.
+    pub(crate) fn was(
+        &self,
+        id: &ObjectId,
+        cause: Cause,
+        scope: &Scope,
+        from_ms: u64,
+        to_ms: u64,
+    ) -> bool {
+        let Ok(id) = Uuid::try_parse(id.as_str()) else {
+            return false;
+        };
+        let Some(history) = self.users.get(&id) else {
+            return false;
+        };
+        history
+            .iter()
+            .enumerate()
+            .any(|(index, (since_ms, truth))| {
+                let until_ms = history.get(index + 1).map_or(u64::MAX, |(next, _)| *next);
+                *since_ms <= to_ms && until_ms >= from_ms && truth.is(cause, scope)
+            })
+    }
+}
+
+impl Truth {
+    fn is(&self, cause: Cause, scope: &Scope) -> bool {
+        match (cause, &self.user) {
+            (Cause::On, Some(user)) => user.account_enabled == Some(true),
+            (Cause::Disabled, Some(user)) => user.account_enabled == Some(false),
+            (Cause::OutOfScope, Some(user)) => scope.takes(user) == Some(false),
+            (Cause::Deleted, None) => self.in_bin,
+            (Cause::Gone, None) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What people of ours do: change a tenant's settings, and decide about users by hand.
+
+use dynoxide::AttributeValue;
+use rollcall_store::Store;
+use serde_json::json;
+
+use crate::item::{Table, number};
+use crate::tenants::SimTenant;
+use crate::world::{World, lock};
+
+/// Stores a tenant's settings as they are now.
+pub(crate) async fn put_settings(world: &World, store: &Store, tenant: &SimTenant) {
+    let Ok(settings) = tenant.settings() else {
+        world.violate(
+            "the simulation",
+            format!("settings of {} that are none", tenant.name),
+        );
+        return;
+    };
+    world.tell(|| format!("{}: the settings change", tenant.name));
+    // Somebody else may have changed them at the same moment: then that stands.
+    let _ = store.put_tenant(&settings).await;
+}
+
+/// Switches somebody on or off by hand, as the item will have it: no command does that yet, so it is
+/// written past the store, under the same condition on the version.
+pub(crate) fn decide(world: &World, tenant: &SimTenant) {
+    let users: Vec<_> = {
+        let mirror = lock(&world.mirror);
+        let prefix = format!("{}#", tenant.name);
+        let users = mirror.partitions(Table::Directory, &prefix);
+        users
+            .map(|(place, item)| (place.clone(), item.clone()))
+            .collect()
+    };
+    let Some((place, item)) = users.get(world.dice.index(users.len())) else {
+        return;
+    };
+    let status = world.dice.of(["ACTIVE", "INACTIVE"]);
+    world.tell(|| format!("{}: a person makes {} {status}", tenant.name, place.sk));
+    let version = number(item, "version").unwrap_or_default();
+    let mut after = item.clone();
+    let mut set = |name: &str, value| after.insert(name.to_owned(), value);
+    set("status", AttributeValue::S(status.into()));
+    set("reason", AttributeValue::S("manual".into()));
+    set("status_at", AttributeValue::N(world.now_ms().to_string()));
+    set("version", AttributeValue::N((version + 1).to_string()));
+    after.remove("status_run");
+    let put = json!({ "Put": {
+        "TableName": place.table.name(),
+        "Item": after,
+        "ConditionExpression": "version = :version",
+        "ExpressionAttributeValues": { ":version": { "N": version.to_string() } },
+    }});
+    let request = json!({ "TransactItems": [put] }).to_string();
+    crate::database::apply(world, "TransactWriteItems", request.as_bytes(), None);
+}

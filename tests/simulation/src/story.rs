@@ -1,0 +1,211 @@
+//! The story of a seed: some days on which everything goes wrong, then calm, and the question
+//! whether the directory is the tenant's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::checks::end;
+use crate::lambda::{Ended, Function};
+use crate::person;
+use crate::queues::call;
+use crate::world::{World, lock};
+
+/// How often the sweeper is called, in milliseconds: as the template has it.
+const SWEEP_MS: u64 = 300_000;
+/// How long a bad day is waited for, in milliseconds. What is not over by then goes on in the next.
+const DAY_MS_MAX: u64 = 2_400_000;
+/// How long changes go on while runs are under way, in milliseconds: about as long as a run takes.
+const CHURN_MS_MAX: u64 = 30_000;
+/// How long after a run's deadline its end is waited for, in milliseconds: a lease of a process that
+/// died, some sweeps, and an invocation that still stands still.
+const GRACE_MS: u64 = 2_400_000;
+/// How long a run takes at most when nothing goes wrong, in milliseconds: some seconds, or some
+/// invocations more where the time limits are short.
+const CALM_MS_MAX: u64 = 180_000;
+/// How often it is looked whether all runs have ended, in milliseconds.
+const LOOK_MS: u64 = 500;
+/// How often EventBridge's call of a function is tried again when it fails. Lambda's default.
+const SCHEDULE_RETRIES_MAX: u32 = 2;
+/// How long after, in milliseconds.
+const SCHEDULE_RETRY_MS: u64 = 60_000;
+
+/// Tells the story, to its end or to the first violation.
+///
+/// # Errors
+/// What is wrong with the simulation itself.
+pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
+    let store = world.store(0);
+    store.create_tables().await?;
+    for tenant in &world.tenants {
+        world.settle(tenant);
+        store.put_tenant(&tenant.settings()?).await?;
+    }
+    let sweeper = tokio::spawn(sweep(Arc::clone(world)));
+    for _ in 0..world.dice.of([1, 1, 2, 2, 3]) {
+        day(world, &store).await?;
+        if world.is_over() {
+            return Ok(());
+        }
+    }
+    calm(world, &store, &sweeper).await
+}
+
+async fn sweep(world: Arc<World>) {
+    while !world.is_over() {
+        let late_ms = world.chaos.late_ms(&world.dice);
+        sleep(Duration::from_millis(SWEEP_MS + late_ms)).await;
+        let event = json!({ "schedule": "sweep" });
+        if world.chaos.is_doubled(&world.dice) {
+            tokio::spawn(call(Arc::clone(&world), Function::Finalizer, event.clone()));
+        }
+        tokio::spawn(call(Arc::clone(&world), Function::Finalizer, event));
+    }
+}
+
+/// A day: changes, a schedule that may fire late or twice, and more changes while the runs go on.
+async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Result<()> {
+    world.tell(|| "-- a day begins".into());
+    for tenant in &world.tenants {
+        for _ in 0..world.dice.between(0, 4) {
+            world.churn(tenant);
+        }
+    }
+    let mut begun = vec![tokio::spawn(full(Arc::clone(world)))];
+    if world.chaos.is_doubled(&world.dice) {
+        begun.push(tokio::spawn(full(Arc::clone(world))));
+    }
+    let changes = changes(world, store);
+    for schedule in begun {
+        schedule.await?;
+    }
+    wait(world, world.dice.of([60_000, 600_000, DAY_MS_MAX])).await;
+    changes.abort();
+    Ok(())
+}
+
+/// The nightly schedule.
+async fn full(world: Arc<World>) {
+    sleep(Duration::from_millis(world.chaos.late_ms(&world.dice))).await;
+    let event = json!({ "schedule": "full" });
+    for _ in 0..=SCHEDULE_RETRIES_MAX {
+        let ended = call(Arc::clone(&world), Function::Enumerator, event.clone()).await;
+        if matches!(ended, Ended::Answered(_)) || world.is_over() {
+            return;
+        }
+        sleep(Duration::from_millis(SCHEDULE_RETRY_MS)).await;
+    }
+}
+
+/// What people do meanwhile: the tenants' administrators, and ours.
+fn changes(world: &Arc<World>, store: &rollcall_store::Store) -> JoinHandle<()> {
+    let (world, store) = (Arc::clone(world), store.clone());
+    tokio::spawn(async move {
+        for _ in 0..world.dice.between(0, 8) {
+            let pause_ms = world.dice.between(0, CHURN_MS_MAX / 4);
+            sleep(Duration::from_millis(pause_ms)).await;
+            let Some(tenant) = world.tenants.get(world.dice.index(world.tenants.len())) else {
+                return;
+            };
+            match world.dice.index(10) {
+                0 => {
+                    tenant.change_settings(&world.dice);
+                    person::put_settings(&world, &store, tenant).await;
+                }
+                1 | 2 => person::decide(&world, tenant),
+                _ => world.churn(tenant),
+            }
+        }
+    })
+}
+
+/// Waits until no run is active. Gives those that still are.
+async fn wait(world: &World, ms_max: u64) -> Vec<String> {
+    let until_ms = world.now_ms() + ms_max;
+    loop {
+        let active = |tenant: &crate::tenants::SimTenant| {
+            let run = world.active_run(&tenant.name)?;
+            Some(format!("{}/{run}", tenant.name))
+        };
+        let active: Vec<_> = world.tenants.iter().filter_map(active).collect();
+        if active.is_empty() || world.is_over() || world.now_ms() >= until_ms {
+            return active;
+        }
+        sleep(Duration::from_millis(LOOK_MS)).await;
+    }
+}
+
+/// Nothing goes wrong any more: what is under way ends, and the next runs set everything right.
+async fn calm(
+    world: &Arc<World>,
+    store: &rollcall_store::Store,
+    sweeper: &JoinHandle<()>,
+) -> anyhow::Result<()> {
+    world.tell(|| "-- calm".into());
+    world.calm_down();
+    for tenant in &world.tenants {
+        tenant.keep_page_tokens();
+    }
+    let deadlines = world.tenants.iter().map(|tenant| tenant.deadline_ms);
+    let ms_max = deadlines.max().unwrap_or_default() + GRACE_MS;
+    ended_by(world, ms_max).await;
+    // From here on nothing may need the sweeper: every step rings the next.
+    sweeper.abort();
+    for tenant in &world.tenants {
+        world.tell_unknowns(tenant);
+        tenant.loosen_guards();
+        store.put_tenant(&tenant.settings()?).await?;
+    }
+    let mut runs = runs_needed(world);
+    let mut nth = 1;
+    while nth <= runs && !world.is_over() {
+        world.tell(|| format!("-- calm run {nth} of {runs}"));
+        let before: Vec<_> = world
+            .tenants
+            .iter()
+            .map(|tenant| last_run(world, &tenant.name))
+            .collect();
+        full(Arc::clone(world)).await;
+        ended_by(world, CALM_MS_MAX).await;
+        let mut all_completed = true;
+        for (tenant, before) in world.tenants.iter().zip(before) {
+            all_completed &= end::completed(world, tenant, before, nth == 1);
+        }
+        runs += u64::from(!all_completed);
+        nth += 1;
+    }
+    for tenant in &world.tenants {
+        end::equals(world, tenant);
+    }
+    Ok(())
+}
+
+async fn ended_by(world: &World, ms_max: u64) {
+    let active = wait(world, ms_max).await;
+    if !active.is_empty() && !world.is_over() {
+        let detail = format!("{} did not end", active.join(", "));
+        world.violate("invariant 9: every run ends", detail);
+    }
+}
+
+/// Somebody who vanished without a trace goes off when so many runs in a row say so.
+fn runs_needed(world: &World) -> u64 {
+    let needs = |tenant: &crate::tenants::SimTenant| {
+        let vanished = end::active_but_gone(world, tenant);
+        if vanished { tenant.confirmed_by } else { 1 }
+    };
+    world.tenants.iter().map(needs).max().unwrap_or(1)
+}
+
+/// The number of the tenant's last run; 0 before the first.
+fn last_run(world: &World, tenant: &str) -> u64 {
+    let head = crate::item::Place::coordination(format!("head#{tenant}"), "head".into());
+    let mirror = lock(&world.mirror);
+    let next = mirror
+        .get(&head)
+        .and_then(|head| crate::item::number(head, "next_run"));
+    next.map_or(0, |next| next - 1)
+}

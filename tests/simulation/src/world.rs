@@ -1,0 +1,337 @@
+//! One world: the services, the weather, the truth, and what was seen to go wrong.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_async::time::TimeSource;
+use dynoxide::Database;
+use rollcall_ambient::Ambient;
+use rollcall_graph::Secret;
+use rollcall_graph_emulator::{Directory, Graph};
+use rollcall_store::{Store, TableNames};
+use rollcall_sync::{App, Secrets};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::chaos::Chaos;
+use crate::checks::Checks;
+use crate::dice::Dice;
+use crate::graph::{Lasting, ORIGIN, Road};
+use crate::item::{Item, Place, Table};
+use crate::lambda::{Function, Invocation, Skewed};
+use crate::logs::Logs;
+use crate::marks::Marks;
+use crate::mirror::Mirror;
+use crate::tenants::SimTenant;
+use crate::trace::Trace;
+
+/// When every simulation begins, in milliseconds since 1970.
+pub(crate) const EPOCH_MS: u64 = 1_790_000_000_000;
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which promise was broken.
+    pub broken: String,
+    /// How.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.broken, self.detail)
+    }
+}
+
+/// A world.
+pub(crate) struct World {
+    pub(crate) dice: Dice,
+    pub(crate) chaos: Chaos,
+    pub(crate) ambient: Ambient,
+    pub(crate) database: Database,
+    pub(crate) graph: Graph,
+    pub(crate) tenants: Vec<SimTenant>,
+    pub(crate) mirror: Mutex<Mirror>,
+    pub(crate) checks: Mutex<Checks>,
+    pub(crate) lasting: Mutex<Lasting>,
+    pub(crate) logs: Logs,
+    pub(crate) marks: Mutex<Marks>,
+    trace: Mutex<Trace>,
+    violation: Mutex<Option<Violation>>,
+    over: AtomicBool,
+    list_was_lost: AtomicBool,
+    /// In milliseconds since 1970; 0 if not yet.
+    graph_failed_ms: AtomicU64,
+    calm_since_ms: AtomicU64,
+    invocations: AtomicU64,
+    /// By function: when an invocation is cut off, and when a message comes again.
+    limits_ms: [u64; 3],
+    visibility_ms: [u64; 3],
+    secrets: Secrets,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("World")
+    }
+}
+
+/// A lock whose holder panicked is taken all the same: the panic is told by itself.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl World {
+    /// The world of a seed, before its first moment. Call it within the runtime.
+    ///
+    /// # Errors
+    /// When the database cannot be had.
+    pub(crate) fn new(seed: u64, traced: bool) -> anyhow::Result<Self> {
+        // The SDK draws its back-off and its tokens from here.
+        fastrand::seed(seed);
+        let dice = Dice::new(seed);
+        let ambient = Ambient::simulated(EPOCH_MS, seed);
+        let graph = Graph::new(ambient.clone(), ORIGIN);
+        let chaos = Chaos::new(&dice);
+        let count = dice.of([2, 2, 2, 3]);
+        let tenants: Vec<_> = (0..count)
+            .map(|number| SimTenant::new(&dice, &graph, number))
+            .collect();
+        let secret = |tenant: &SimTenant| {
+            let secret = Secret::new(tenant.graph.client_secret().to_owned());
+            (tenant.secret_name(), secret)
+        };
+        let secrets: BTreeMap<_, _> = tenants.iter().map(secret).collect();
+        let limits_ms = [
+            dice.of([30_000, 60_000, 300_000, 900_000]),
+            dice.of([15_000, 60_000, 120_000]),
+            dice.of([30_000, 60_000, 300_000, 900_000]),
+        ];
+        Ok(Self {
+            chaos,
+            ambient,
+            database: Database::memory()?,
+            graph,
+            tenants,
+            mirror: Mutex::default(),
+            checks: Mutex::default(),
+            lasting: Mutex::default(),
+            logs: Logs::default(),
+            marks: Mutex::default(),
+            trace: Mutex::new(Trace::new(traced)),
+            violation: Mutex::new(None),
+            over: AtomicBool::new(false),
+            list_was_lost: AtomicBool::new(false),
+            graph_failed_ms: AtomicU64::new(0),
+            calm_since_ms: AtomicU64::new(0),
+            invocations: AtomicU64::new(0),
+            // Shorter than an invocation may take, now and then: it comes again while it is handled.
+            visibility_ms: limits_ms.map(|ms| dice.of([ms / 2, ms + 1_000, 2 * ms])),
+            limits_ms,
+            secrets: Secrets::Fixed(Arc::new(secrets)),
+            dice,
+        })
+    }
+
+    // === Time and means ===
+
+    /// The true time, in milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.ambient.now_ms()
+    }
+
+    /// A message is on its way.
+    pub(crate) async fn travel(&self) {
+        sleep(Duration::from_millis(self.chaos.latency_ms(&self.dice))).await;
+    }
+
+    pub(crate) fn next_invocation(&self) -> u64 {
+        self.invocations.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn limit_ms(&self, function: Function) -> u64 {
+        self.limits_ms[function as usize]
+    }
+
+    pub(crate) fn visibility_ms(&self, function: Function) -> u64 {
+        self.visibility_ms[function as usize]
+    }
+
+    /// The longest lease of any tenant.
+    pub(crate) fn lease_ms_max(&self) -> u64 {
+        let leases = self.tenants.iter().map(|tenant| tenant.lease_ms);
+        leases.max().unwrap_or_default()
+    }
+
+    /// A store on a machine whose clock is off.
+    pub(crate) fn store(self: &Arc<Self>, skew_ms: i64) -> Store {
+        let clock = SimClock::new(self, skew_ms);
+        let tables = TableNames {
+            directory: Table::Directory.name().to_owned(),
+            coordination: Table::Coordination.name().to_owned(),
+        };
+        let client = crate::dynamo::client(self, clock);
+        Store::new(client, tables, self.ambient_at(skew_ms))
+    }
+
+    /// The functions on a machine whose clock is off: the shipped code, all of it.
+    pub(crate) fn app(self: &Arc<Self>, skew_ms: i64) -> App {
+        let queues = crate::queues::queues(self, SimClock::new(self, skew_ms));
+        let ambient = self.ambient_at(skew_ms);
+        App::new(self.store(skew_ms), queues, self.secrets.clone(), ambient)
+            .over(Arc::new(Road(Arc::clone(self))))
+    }
+
+    fn ambient_at(self: &Arc<Self>, skew_ms: i64) -> Ambient {
+        self.ambient.with_clock(Skewed {
+            world: Arc::clone(self),
+            skew_ms,
+        })
+    }
+
+    // === Microsoft's side ===
+
+    pub(crate) fn tenant_by_directory(&self, directory_id: Uuid) -> Option<usize> {
+        let fits = |tenant: &SimTenant| tenant.graph.directory_id() == directory_id;
+        self.tenants.iter().position(fits)
+    }
+
+    pub(crate) fn tenant(&self, name: &str) -> Option<&SimTenant> {
+        self.tenants.iter().find(|tenant| tenant.name == name)
+    }
+
+    /// Changes somebody in a tenant's directory, and tells the oracle.
+    pub(crate) fn change(
+        &self,
+        tenant: &SimTenant,
+        id: Uuid,
+        what: &str,
+        change: impl FnOnce(&mut Directory) -> bool,
+    ) {
+        let mut directory = tenant.graph.directory();
+        if change(&mut directory) {
+            lock(&tenant.oracle).note(&directory, id, self.now_ms());
+            self.tell(|| format!("{}: {id} {what}", tenant.name));
+        }
+    }
+
+    // === What went wrong, for failures to be explained ===
+
+    pub(crate) fn graph_fails_now(&self) {
+        self.graph_failed_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn graph_failed_since(&self, since_ms: u64) -> bool {
+        self.graph_failed_ms.load(Ordering::Relaxed) >= since_ms
+    }
+
+    pub(crate) fn list_is_lost(&self) {
+        self.list_was_lost.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn list_was_lost(&self) -> bool {
+        self.list_was_lost.load(Ordering::Relaxed)
+    }
+
+    /// The faults are over.
+    pub(crate) fn calm_down(&self) {
+        self.chaos.end();
+        self.calm_since_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn calm_since_ms(&self) -> Option<u64> {
+        let since_ms = self.calm_since_ms.load(Ordering::Relaxed);
+        (since_ms > 0).then_some(since_ms)
+    }
+
+    // === What the store holds ===
+
+    /// Everybody whom the directory has, of all tenants.
+    pub(crate) fn known_users(&self) -> Vec<Uuid> {
+        let mirror = lock(&self.mirror);
+        let users = mirror.partitions(Table::Directory, "");
+        users
+            .filter_map(|(place, _)| Uuid::try_parse(&place.sk).ok())
+            .collect()
+    }
+
+    /// The run that a tenant's head names.
+    pub(crate) fn active_run(&self, tenant: &str) -> Option<u64> {
+        let head = Place::coordination(format!("head#{tenant}"), "head".into());
+        crate::item::number(lock(&self.mirror).get(&head)?, "active_run")
+    }
+
+    /// Takes in what one write or transaction changed.
+    pub(crate) fn applied(&self, writes: Vec<(Place, Item)>, invocation: Option<&Invocation>) {
+        let now_ms = self.now_ms();
+        let changes: Vec<_> = {
+            let mut mirror = lock(&self.mirror);
+            let put = |(place, item)| mirror.put(place, item, now_ms);
+            writes.into_iter().map(put).collect()
+        };
+        crate::checks::applied(self, &changes, invocation);
+    }
+
+    // === What is told ===
+
+    /// Adds a line to the history, if anybody reads it.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
+        let mut trace = lock(&self.trace);
+        if trace.is_wanted() {
+            let who = Invocation::current().map_or_else(String::new, |invocation| {
+                format!("{}#{}", invocation.function, invocation.id)
+            });
+            trace.line(self.now_ms() - EPOCH_MS, &who, &what());
+        }
+    }
+
+    pub(crate) fn take_history(&self) -> String {
+        lock(&self.trace).take()
+    }
+
+    /// A promise is broken. The first one is kept, and the world ends.
+    pub(crate) fn violate(&self, broken: &str, detail: String) {
+        self.tell(|| format!("** {broken}: {detail}"));
+        lock(&self.violation).get_or_insert(Violation {
+            broken: broken.to_owned(),
+            detail,
+        });
+        self.end();
+    }
+
+    pub(crate) fn violation(&self) -> Option<Violation> {
+        lock(&self.violation).clone()
+    }
+
+    /// Nothing more happens.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+/// The clock of a machine, as the SDK reads it.
+#[derive(Debug, Clone)]
+pub(crate) struct SimClock(Skewed);
+
+impl SimClock {
+    fn new(world: &Arc<World>, skew_ms: i64) -> Self {
+        Self(Skewed {
+            world: Arc::clone(world),
+            skew_ms,
+        })
+    }
+}
+
+impl TimeSource for SimClock {
+    fn now(&self) -> SystemTime {
+        let now_ms = rollcall_ambient::Clock::now_ms(&self.0);
+        SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms)
+    }
+}
