@@ -77,6 +77,10 @@ impl App {
             .await;
         match ended {
             Ok(()) => Ok(()),
+            Err(Stop::OutOfTime) => {
+                self.end_short(&lease, Stop::OutOfTime, &used).await?;
+                self.doorbell.enumerate(run, 0).await
+            }
             Err(stop) => self.end_short(&lease, stop, &used).await,
         }
     }
@@ -159,11 +163,7 @@ impl App {
         if resumed {
             enumeration.resume().await?;
         }
-        let ended = enumeration.follow().await;
-        if let Err(Stop::OutOfTime) = ended {
-            self.doorbell.enumerate(run, 0).await?;
-        }
-        ended
+        enumeration.follow().await
     }
 }
 

@@ -45,6 +45,11 @@ impl App {
         {
             Ok(Progress::Ended) => Ok(()),
             Ok(Progress::BatchesOpen) => self.look_again(&lease, record.generation).await,
+            Err(Stop::OutOfTime) => {
+                self.end_short(&lease, Stop::OutOfTime, &used).await?;
+                // Only now: whoever meets this lease goes away.
+                self.doorbell.finalize(run, 0).await
+            }
             Err(stop) => self.end_short(&lease, stop, &used).await,
         }
     }
@@ -74,10 +79,8 @@ impl App {
     ) -> Result<Progress, Stop> {
         let run = lease.run();
         let settings = self.store.run_settings(run).await?;
-        let past_deadline = self.ambient.now_ms() >= record.deadline_at_ms;
-        if past_deadline && record.state != RunState::Applying {
-            let detail = "the deadline passed before the first deactivation";
-            return Err(Stop::Fail(FailReason::Deadline, detail.into()));
+        if record.state != RunState::Applying {
+            self.check_deadline(record)?;
         }
         if record.state == RunState::Draining {
             let batches = self.store.batches(run, Some(record.generation)).await?;
@@ -112,7 +115,7 @@ impl App {
         };
         if record.state != RunState::Applying
             && let Some(progress) = self
-                .before_applying(lease, &settings, &plan, graph.as_ref())
+                .before_applying(lease, record, &settings, &plan, graph.as_ref())
                 .await?
         {
             return Ok(progress);
@@ -122,11 +125,20 @@ impl App {
         self.complete(lease, &totals, graph.as_ref()).await
     }
 
+    fn check_deadline(&self, record: &RunRecord) -> Result<(), Stop> {
+        if self.ambient.now_ms() < record.deadline_at_ms {
+            return Ok(());
+        }
+        let detail = "the deadline passed before the first deactivation";
+        Err(Stop::Fail(FailReason::Deadline, detail.into()))
+    }
+
     /// The guards, and the step after which the run only rolls forward. Gives the end, if the run
     /// ends here.
     async fn before_applying(
         &self,
         lease: &RunLease,
+        record: &RunRecord,
         settings: &TenantSettings,
         plan: &StoredPlan,
         graph: Option<&GraphClient>,
@@ -150,6 +162,8 @@ impl App {
         if plan.plan.entries().is_empty() {
             return self.complete(lease, &plan.totals, graph).await.map(Some);
         }
+        // Confirming the absent may have taken long.
+        self.check_deadline(record)?;
         self.store.begin_applying(lease).await?;
         Ok(None)
     }
@@ -178,11 +192,9 @@ impl App {
         stored: &StoredPlan,
         stop_at_ms: u64,
     ) -> Result<RunTotals, Stop> {
-        let run = lease.run();
         let mut totals = stored.totals;
         for group in stored.plan.entries().chunks(WRITES_PER_TRANSACTION_MAX) {
             if self.ambient.now_ms() >= stop_at_ms {
-                self.doorbell.finalize(run, 0).await?;
                 return Err(Stop::OutOfTime);
             }
             for deactivation in self.apply_group(lease, group).await? {

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rollcall_core::batch::BatchState;
+use rollcall_core::counts::ChangeCounts;
 use rollcall_core::evidence::{
     Answers, Evidence, Existence, Resolution, Streak, StreakRule, resolve,
 };
 use rollcall_core::guard::PlanNumbers;
-use rollcall_core::ids::ObjectId;
+use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::plan::Plan;
 use rollcall_core::proof::{Absence, CompletenessProof, NotProven, Sightings, prove};
 use rollcall_core::run::FailReason;
 use rollcall_core::settings::TenantSettings;
-use rollcall_core::status::{ChangeKind, Reason, Status};
+use rollcall_core::status::{ChangeKind, LastChange, Reason, Status};
 use rollcall_graph::GraphClient;
 use rollcall_store::{
     BatchRecord, Head, RunLease, RunRecord, RunTotals, StoreError, StoredPlan, UserStanding,
@@ -98,10 +100,10 @@ impl App {
         // The plan is made even when the shrink guard will hold it: a hold names a plan, and what
         // Graph says of the absent is what the person who decides needs.
         let candidates = candidates(&proof, &batches);
-        let judged = self
+        let mut judged = self
             .judge(lease, settings, head, &proof, &view, &candidates, graph)
             .await?;
-        let mut evidence = judged.evidence;
+        let mut evidence = std::mem::take(&mut judged.evidence);
         evidence.extend(
             candidates
                 .into_iter()
@@ -109,6 +111,7 @@ impl App {
         );
         let entries = self.at_their_versions(lease, evidence).await?;
         let plan = Plan::new(&proof, entries);
+        let revoked = while_kept(&self.store, lease, self.by_revoked(run, &batches)).await??;
         let stored = StoredPlan {
             numbers: PlanNumbers {
                 users_seen: proof.users_seen(),
@@ -116,13 +119,7 @@ impl App {
                 active: view.active,
                 deactivations: plan.entries().len() as u64,
             },
-            totals: totals(
-                record,
-                &batches,
-                &proof,
-                judged.contradicted,
-                judged.awaiting,
-            ),
+            totals: totals(record, &batches, &proof, &judged, revoked),
             plan,
         };
         info!(event = "plan_made", tenant = %run.tenant, run = run.run, plan = %stored.plan.hash(),
@@ -172,6 +169,29 @@ impl App {
             // It was closed before this step began, and a batch never opens again.
             NotProven::Open { .. } => Stop::Fail(FailReason::Incomplete, problem.to_string()),
         })
+    }
+
+    /// What the workers of revoked batches wrote before they lost them: such a batch reports nothing,
+    /// and whoever saw its users later left them to it.
+    async fn by_revoked(
+        &self,
+        run: &RunRef,
+        batches: &[BatchRecord],
+    ) -> Result<ChangeCounts, StoreError> {
+        let mut counts = ChangeCounts::default();
+        for batch in batches.iter().filter(|it| it.state == BatchState::Revoked) {
+            let at = (batch.generation, batch.page);
+            let page = self.store.page(run, at.0, at.1, &batch.digest).await?;
+            let ids: BTreeSet<_> = page.changed.into_iter().map(|it| it.user.id).collect();
+            let ids: Vec<_> = ids.into_iter().collect();
+            for user in self.store.users(&run.tenant, &ids).await? {
+                let by_it = |last: &LastChange| last.run == run.run && last.counted_by == at;
+                if let Some(last) = user.last_change.filter(by_it) {
+                    counts.count(last.kind);
+                }
+            }
+        }
+        Ok(counts)
     }
 
     async fn view(&self, proof: &CompletenessProof) -> Result<View, StoreError> {
@@ -325,11 +345,12 @@ fn totals(
     record: &RunRecord,
     batches: &[BatchRecord],
     proof: &CompletenessProof,
-    contradicted: u64,
-    awaiting_confirmation: u64,
+    judged: &Judged,
+    revoked: ChangeCounts,
 ) -> RunTotals {
     let mut totals = RunTotals {
         users_seen: proof.users_seen(),
+        changes: revoked,
         ..RunTotals::default()
     };
     for batch in batches {
@@ -341,7 +362,7 @@ fn totals(
             totals.kept.unknown += batch.result.unknown;
         }
     }
-    totals.kept.contradicted = contradicted;
-    totals.kept.awaiting_confirmation = awaiting_confirmation;
+    totals.kept.contradicted = judged.contradicted;
+    totals.kept.awaiting_confirmation = judged.awaiting;
     totals
 }

@@ -131,12 +131,12 @@ impl App {
         let owner = self.ambient.random_uuid();
         let run = &record.run;
         let lease = match self.store.acquire_run(run, RunStep::GiveUp, &owner).await? {
-            AcquiredRun::Granted(lease, now) if now.state == RunState::Failed => {
-                return Ok(self.store.close_failed_run(&lease).await?);
-            }
-            AcquiredRun::Granted(lease, _) => {
+            AcquiredRun::Granted(lease, now) => {
                 info!(event = "run_leased", step = "give_up", tenant = %run.tenant, run = run.run,
-                    token = lease.token(), owner);
+                    token = lease.token(), owner, state = now.state.stored_name());
+                if now.state == RunState::Failed {
+                    return Ok(self.store.close_failed_run(&lease).await?);
+                }
                 lease
             }
             AcquiredRun::Busy { .. } | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => {

@@ -60,6 +60,8 @@ pub enum Fault {
     // === In the users of an answer ===
     /// Users who are there are left out.
     LeftOut(Who),
+    /// Users stand on the page twice.
+    Twice(Who),
     /// `accountEnabled` is null.
     NullAccountEnabled(Who),
     /// `accountEnabled` is missing, though it was selected.
@@ -280,6 +282,15 @@ impl Fault {
                             nth += 1;
                             !who.takes(nth - 1, item)
                         });
+                    }
+                    if let Self::Twice(who) = self {
+                        let repeated: Vec<_> = items
+                            .iter()
+                            .enumerate()
+                            .filter(|(index, item)| who.takes(*index, item))
+                            .map(|(_, item)| item.clone())
+                            .collect();
+                        items.extend(repeated);
                     }
                     self.bend_items(items);
                 }

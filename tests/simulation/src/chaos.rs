@@ -75,6 +75,7 @@ struct Weather {
     graph: u32,
     graph_lasting: u32,
     lies: u32,
+    moves: u32,
 }
 
 impl Weather {
@@ -95,6 +96,7 @@ impl Weather {
         graph: 0,
         graph_lasting: 0,
         lies: 0,
+        moves: 0,
     };
 
     /// Each kind of fault is absent, rare or frequent, each for itself: a seed in which one thing
@@ -118,6 +120,7 @@ impl Weather {
             graph: level(30, 200),
             graph_lasting: level(3, 30),
             lies: level(60, 300),
+            moves: level(80, 400),
         }
     }
 }
@@ -217,7 +220,9 @@ impl Chaos {
 
     pub(crate) fn fate(&self, dice: &Dice, lease_ms: u64) -> Fate {
         let weather = self.weather();
-        let at_call = u32::try_from(dice.between(1, 30)).unwrap_or(1);
+        // A worker makes a dozen calls, a finalizer three or four dozen.
+        let last_call = dice.of([10, 30, 60]);
+        let at_call = u32::try_from(dice.between(1, last_call)).unwrap_or(1);
         let after = dice.per_mille(500);
         if dice.per_mille(weather.dies) {
             Fate::Dies { at_call, after }
@@ -268,6 +273,11 @@ impl Chaos {
 
     pub(crate) fn graph_fails_for_long(&self, dice: &Dice) -> bool {
         dice.per_mille(self.weather().graph_lasting)
+    }
+
+    /// Whether somebody changes between two pages.
+    pub(crate) fn moves_somebody(&self, dice: &Dice) -> bool {
+        dice.per_mille(self.weather().moves)
     }
 
     /// Whether a replica of Graph is stale about somebody.

@@ -37,6 +37,8 @@ pub(crate) struct Lasting {
     /// In which run of its tenant a user was lied about. Once only: "not found" is taken for true
     /// when two runs in a row are told so, and no replica is stale for so long.
     lied: BTreeMap<(String, Uuid), u64>,
+    /// How many page tokens more are dead: one that is freshened may be dead too.
+    dead_tokens: u64,
 }
 
 impl Transport for Road {
@@ -94,6 +96,11 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
         && received.status.is_success()
     {
         remember(world, invocation, endpoint, tenant, body);
+    }
+    if let (Endpoint::Users, Some(tenant)) = (endpoint, tenant)
+        && world.chaos.moves_somebody(&world.dice)
+    {
+        world.churn_behind_the_scan(&world.tenants[tenant]);
     }
     if let Some(invocation) = &invocation {
         invocation.step(world, Moment::After).await;
@@ -162,6 +169,11 @@ fn faults(
     if let Some((when, fault, _)) = lasting.faults.get(&endpoint) {
         return vec![(*when, fault.clone())];
     }
+    if is_next && lasting.dead_tokens > 0 {
+        lasting.dead_tokens -= 1;
+        let fault = Fault::PageToken(PageTokenError::NotFound);
+        return vec![(Matcher::any(), fault)];
+    }
     if world.chaos.graph_fails_for_long(&world.dice) {
         let until_ms = now_ms + world.dice.between(10_000, LASTING_MS_MAX);
         let (when, fault) = lasting_fault(world, endpoint);
@@ -185,6 +197,9 @@ fn faults(
         } else {
             fault(world, endpoint, is_next)
         };
+        if matches!(fault, Fault::PageToken(_)) {
+            lasting.dead_tokens = world.dice.between(0, 3);
+        }
         faults.push((matcher, fault));
     }
     if let Some(tenant) = tenant
@@ -252,8 +267,16 @@ fn lasting_fault(world: &World, endpoint: Endpoint) -> (Matcher, Fault) {
     let is_blind = world.dice.per_mille(400);
     match endpoint {
         Endpoint::Users if is_blind => {
-            let known = world.known_users();
-            (Matcher::any(), Fault::LeftOut(Who::Ids(known)))
+            let known = Fault::LeftOut(Who::Ids(world.known_users()));
+            let unknown = Fault::NullAccountEnabled(Who::All);
+            (
+                Matcher::any(),
+                if world.dice.per_mille(500) {
+                    known
+                } else {
+                    unknown
+                },
+            )
         }
         Endpoint::GetByIds if is_blind => (Matcher::any(), Fault::LeftOut(Who::All)),
         Endpoint::Batch if is_blind => (Matcher::endpoint(Endpoint::BatchItem), Fault::NotFound),
@@ -323,9 +346,10 @@ fn list_fault(world: &World, is_next: bool) -> Fault {
             },
             _ => Fault::NextLink(NextLink::Missing),
         },
-        _ => match dice.index(3) {
-            0 => Fault::NullAccountEnabled(Who::First(2)),
-            1 => Fault::NoAccountEnabled(Who::First(1)),
+        _ => match dice.index(5) {
+            0 | 3 => Fault::Twice(Who::First(2)),
+            1 => Fault::NullAccountEnabled(Who::First(2)),
+            2 => Fault::NoAccountEnabled(Who::First(1)),
             _ => Fault::NullAccountEnabled(Who::All),
         },
     }

@@ -75,6 +75,22 @@ pub(crate) fn text<'a>(item: &'a Item, name: &str) -> &'a str {
     }
 }
 
+/// A text attribute, if there is one.
+pub(crate) fn text_if_any<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    match item.get(name) {
+        Some(AttributeValue::S(value)) => Some(value),
+        _ => None,
+    }
+}
+
+/// A text within a map attribute, if there is one.
+pub(crate) fn member<'a>(item: &'a Item, map: &str, name: &str) -> Option<&'a str> {
+    match item.get(map) {
+        Some(AttributeValue::M(members)) => text_if_any(members, name),
+        _ => None,
+    }
+}
+
 /// A number attribute, if there is one.
 pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
     match item.get(name) {

@@ -68,6 +68,11 @@ impl Scope {
         )
     }
 
+    /// The same by the two attributes that decide.
+    pub(crate) fn takes_stored(&self, kind: Option<&str>, name: Option<&str>) -> Option<bool> {
+        self.decides(kind, name)
+    }
+
     fn decides(&self, kind: Option<&str>, name: Option<&str>) -> Option<bool> {
         let member = match kind {
             _ if self.guests => Some(true),

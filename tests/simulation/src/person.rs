@@ -4,7 +4,7 @@ use dynoxide::AttributeValue;
 use rollcall_store::Store;
 use serde_json::json;
 
-use crate::item::{Table, number};
+use crate::item::{Item, Place, Table, number};
 use crate::tenants::SimTenant;
 use crate::world::{World, lock};
 
@@ -29,7 +29,10 @@ pub(crate) fn decide(world: &World, tenant: &SimTenant) {
         let mirror = lock(&world.mirror);
         let prefix = format!("{}#", tenant.name);
         let users = mirror.partitions(Table::Directory, &prefix);
+        // Somebody who is on stays: a run that sees nobody known fails.
+        let is_not_anchor = |(place, _): &(&Place, &Item)| place.sk != tenant.anchor.to_string();
         users
+            .filter(is_not_anchor)
             .map(|(place, item)| (place.clone(), item.clone()))
             .collect()
     };

@@ -29,7 +29,7 @@ pub(crate) struct SimTenant {
     /// The settings as the tenant file would have them.
     settings: Mutex<Value>,
     /// Somebody who is always there, so that the directory never turns empty.
-    anchor: Uuid,
+    pub(crate) anchor: Uuid,
     names: AtomicU64,
 }
 
@@ -276,6 +276,30 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// Somebody changes while he is scanned: he is renamed and comes again on a later page, or is gone
+    /// when the scan begins again.
+    pub(crate) fn churn_behind_the_scan(&self, tenant: &SimTenant) {
+        let dice = &self.dice;
+        let live: Vec<_> = {
+            let directory = tenant.graph.directory();
+            let ids = directory.users().map(|user| user.id);
+            ids.filter(|id| *id != tenant.anchor).collect()
+        };
+        let Some(id) = dice.pick(&live) else {
+            return;
+        };
+        if dice.per_mille(250) {
+            self.change(tenant, id, "is deleted", |d| d.soft_delete(id).is_ok());
+            return;
+        }
+        let number = tenant.names.fetch_add(1, Ordering::Relaxed);
+        let name = format!("z{NAME_MARK}-{number}@{}", tenant.some_domain(dice));
+        self.change(tenant, id, "is renamed", |d| {
+            d.rename(id, &name, &format!("{NAME_MARK} Person {number}"))
+                .is_ok()
+        });
     }
 
     /// The last unknowns are told, so that the truth can be compared.

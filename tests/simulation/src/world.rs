@@ -106,8 +106,8 @@ impl World {
         };
         let secrets: BTreeMap<_, _> = tenants.iter().map(secret).collect();
         let limits_ms = [
-            dice.of([30_000, 60_000, 300_000, 900_000]),
-            dice.of([15_000, 60_000, 120_000]),
+            dice.of([3_000, 30_000, 60_000, 900_000]),
+            dice.of([3_000, 15_000, 60_000, 120_000]),
             dice.of([30_000, 60_000, 300_000, 900_000]),
         ];
         Ok(Self {
@@ -128,8 +128,7 @@ impl World {
             graph_failed_ms: AtomicU64::new(0),
             calm_since_ms: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
-            // Shorter than an invocation may take, now and then: it comes again while it is handled.
-            visibility_ms: limits_ms.map(|ms| dice.of([ms / 2, ms + 1_000, 2 * ms])),
+            visibility_ms: limits_ms.map(|ms| dice.of([ms + 1_000, 2 * ms, 6 * ms])),
             limits_ms,
             secrets: Secrets::Fixed(Arc::new(secrets)),
             dice,

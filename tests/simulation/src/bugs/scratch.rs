@@ -24,6 +24,7 @@ const ERROR_LINES_MAX: usize = 40;
 const PACKAGE: &str = "simulation-seeded";
 const MANIFEST: &str = "tests/simulation/Cargo.toml";
 const LOCK: &str = "Cargo.lock";
+const WORKSPACE: &str = "Cargo.toml";
 
 /// Where the copy, its program and the logs are.
 #[derive(Debug)]
@@ -144,6 +145,7 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, PathBuf>) ->
 
 fn adapted(bugs: &[Bug], name: &str, text: String) -> Result<String> {
     match name {
+        WORKSPACE => versioned(&text),
         MANIFEST => renamed(&text),
         // Cargo brings the rest in order by itself.
         LOCK => Ok(text.replace(
@@ -152,6 +154,17 @@ fn adapted(bugs: &[Bug], name: &str, text: String) -> Result<String> {
         )),
         _ => planted(bugs, name, &text),
     }
+}
+
+/// The workspace's manifest with another version. Cargo tells packages of the same version at the same
+/// place in their workspaces apart by nothing that the shared target directory keeps.
+pub(super) fn versioned(manifest: &str) -> Result<String> {
+    let version = "\nversion = \"0.1.0\"\n";
+    ensure!(
+        manifest.matches(version).count() == 1,
+        "{WORKSPACE}: the line {version:?} is not there once; adapt `versioned`"
+    );
+    Ok(manifest.replace(version, "\nversion = \"0.1.0-seeded\"\n"))
 }
 
 /// The manifest with another package name, and so another program; the library keeps its name, which

@@ -41,7 +41,10 @@ impl Look<'_> {
         if before != after {
             self.world.mark(mark(&after, text(&change.after, "reason")));
             match after.as_str() {
-                "APPLYING" => self.applying(&run),
+                "APPLYING" => {
+                    self.within_the_deadline(&run, "the first deactivation");
+                    self.applying(&run);
+                }
                 "COMPLETED" => self.completed(&run, &change.after),
                 "FAILED" => {
                     self.nobody_went(&run, &after);

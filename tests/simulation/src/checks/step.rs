@@ -87,9 +87,13 @@ impl Look<'_> {
     /// The last sighting of each whom a page has in full.
     fn last_sightings(&self, run: &RunKey) -> BTreeMap<ObjectId, GraphUser> {
         let pk = format!("page#{}#{}", run.0, run.1);
+        // Who was seen in an earlier generation alone may have been left to the next run with it.
+        let generation = self
+            .run_item(run)
+            .and_then(|item| number(item, "generation"));
+        let prefix = format!("{:03}#", generation.unwrap_or_default());
         let mut last = BTreeMap::new();
-        // The keys are in the order of generation and page.
-        for (_, item) in self.mirror.range(Table::Coordination, &pk, "") {
+        for (_, item) in self.mirror.range(Table::Coordination, &pk, &prefix) {
             let Ok(payload) = PagePayload::decode(bytes(item, "payload")) else {
                 continue;
             };

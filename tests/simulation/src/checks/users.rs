@@ -92,12 +92,39 @@ impl Look<'_> {
         });
         let worked = self.checks.worked.entry(run.clone()).or_default();
         worked.entry(id).or_insert(kind);
+        self.is_by_the_snapshot(&run, change);
         if is_on && was_off != Some(false) {
             self.is_true(&run, change, Cause::On);
         } else if !is_on && was_off.is_none() {
             self.is_true(&run, change, Cause::Disabled);
         }
         run
+    }
+
+    /// A run judges everybody by the settings that it began with.
+    fn is_by_the_snapshot(&self, run: &RunKey, change: &Change) {
+        let settings = self.settings(run);
+        let was_on = |item: &Item| text(item, "status") == "ACTIVE";
+        let goes_on = was_on(&change.after) && !change.before.as_ref().is_some_and(was_on);
+        let is_in = Scope::of(&settings).takes_stored(
+            crate::item::text_if_any(&change.after, "user_type"),
+            crate::item::text_if_any(&change.after, "user_principal_name"),
+        );
+        let is_wrong_scope = goes_on && is_in == Some(false);
+        // Departments and titles are different words.
+        let mapped = crate::item::member(&change.after, "attributes", "department");
+        let property = settings["attributes"]["department"]
+            .as_str()
+            .unwrap_or_default();
+        let is_title = mapped.is_some_and(|word| matches!(word, "lead" | "clerk"));
+        let is_wrong_map = mapped.is_some() && is_title != (property == "jobTitle");
+        if is_wrong_scope || is_wrong_map {
+            let detail = format!("{} is not by the run's settings", change.place);
+            self.violate(
+                "fine print 5: a run works on a snapshot of the settings",
+                &detail,
+            );
+        }
     }
 
     /// The one way off: the finalizer, carrying out the run's plan.
