@@ -11,6 +11,12 @@ use crate::error::HandlerError;
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
 const DELAY_SECONDS_MAX: u64 = 900;
 
+/// How long a batch waits for the batches of earlier pages that share a user with it before it looks
+/// again, at first.
+const WAIT_MS_FIRST: u64 = 1_000;
+/// And at most: a run that takes long need not be over within seconds of its last batch.
+const WAIT_MS_MAX: u64 = 60_000;
+
 /// The three queues.
 #[derive(Debug, Clone)]
 pub struct Queues {
@@ -38,6 +44,9 @@ pub(crate) struct BatchBell {
     pub(crate) run: RunRef,
     pub(crate) generation: u32,
     pub(crate) page: u32,
+    /// How often the batch has waited for earlier ones so far.
+    #[serde(default)]
+    pub(crate) waits: u32,
 }
 
 /// Rings.
@@ -70,7 +79,19 @@ impl Doorbell {
             run: run.clone(),
             generation,
             page,
+            waits: 0,
         };
+        self.send(&self.0.batch_url, &bell, delay_ms).await
+    }
+
+    /// Rings again for a batch that has to wait for earlier ones: soon at first, then less and less
+    /// often, for each look reads the list of batches.
+    pub(crate) async fn waiting_batch(&self, bell: BatchBell) -> Result<(), HandlerError> {
+        let delay_ms = WAIT_MS_FIRST
+            .saturating_mul(1 << bell.waits.min(16))
+            .min(WAIT_MS_MAX);
+        let waits = bell.waits.saturating_add(1);
+        let bell = BatchBell { waits, ..bell };
         self.send(&self.0.batch_url, &bell, delay_ms).await
     }
 

@@ -76,10 +76,7 @@ impl App {
     pub async fn worker(&self, event: Value, stop_at_ms: u64) -> Result<Value, HandlerError> {
         each_message(event, |bell: BatchBell| {
             let app = self.metered();
-            boxed(async move {
-                app.work(&bell.run, bell.generation, bell.page, stop_at_ms)
-                    .await
-            })
+            boxed(async move { app.work(bell, stop_at_ms).await })
         })
         .await
     }

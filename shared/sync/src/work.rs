@@ -15,28 +15,20 @@ use rollcall_store::{
 use tracing::{info, warn};
 
 use crate::app::App;
+use crate::doorbell::BatchBell;
 use crate::error::{HandlerError, Stop};
 
 /// How often a group of users that changed under the worker is read and decided again. Only another
 /// sighting of the same user, or a person, changes one meanwhile.
 const REREADS_MAX: u32 = 10;
 
-/// How long a batch waits for the batches of earlier pages that share a user with it, in
-/// milliseconds, before it looks again.
-const WAIT_FOR_EARLIER_MS: u64 = 1_000;
-
 /// A lease is renewed when a third of it has passed.
 const RENEWALS_PER_LEASE: u64 = 3;
 
 impl App {
     /// Works through one batch.
-    pub(crate) async fn work(
-        &self,
-        run: &RunRef,
-        generation: u32,
-        page: u32,
-        stop_at_ms: u64,
-    ) -> Result<(), HandlerError> {
+    pub(crate) async fn work(&self, bell: BatchBell, stop_at_ms: u64) -> Result<(), HandlerError> {
+        let (run, generation, page) = (&bell.run, bell.generation, bell.page);
         let owner = self.ambient.random_uuid();
         let acquired = self
             .store
@@ -48,12 +40,7 @@ impl App {
                 let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
                 return self.doorbell.batch(run, generation, page, delay_ms).await;
             }
-            AcquiredBatch::Waits => {
-                return self
-                    .doorbell
-                    .batch(run, generation, page, WAIT_FOR_EARLIER_MS)
-                    .await;
-            }
+            AcquiredBatch::Waits => return self.doorbell.waiting_batch(bell).await,
             // Whoever finished it may have died before it rang.
             AcquiredBatch::Over => return self.ring_if_sealed(run).await,
             AcquiredBatch::Unknown => return Ok(()),

@@ -136,7 +136,7 @@ impl Protocol {
         }
         if self.world.generations == GENERATIONS_MAX {
             possible.push(Property::sometimes(
-                "a run that began again completes",
+                "a run that began again gets to carry out its plan",
                 |_, state: &State| {
                     let first = state.run(1);
                     first.is_some_and(|run| {

@@ -129,6 +129,9 @@ impl Weather {
 /// doubles stay; without a bound they would double each other.
 const DOUBLES_MAX: u32 = 30;
 
+/// How far a clock may be off, in milliseconds.
+const SKEW_MS_MAX: u64 = 60_000;
+
 /// The weather of a seed, and whether it is on.
 #[derive(Debug)]
 pub(crate) struct Chaos {
@@ -234,13 +237,15 @@ impl Chaos {
         }
     }
 
-    /// How far a machine's clock is off, in milliseconds: up to a minute.
-    pub(crate) fn skew_ms(&self, dice: &Dice) -> i64 {
+    /// How far a machine's clock is off, in milliseconds: up to a minute, and less where a function
+    /// has not much longer to live.
+    pub(crate) fn skew_ms(&self, dice: &Dice, limit_ms: u64) -> i64 {
         if !dice.per_mille(self.weather().skewed) {
             return 0;
         }
-        let off = i64::try_from(dice.between(0, 120_000)).unwrap_or(0);
-        off - 60_000
+        let most = (limit_ms / 3).min(SKEW_MS_MAX);
+        let off = i64::try_from(dice.between(0, 2 * most)).unwrap_or(0);
+        off - i64::try_from(most).unwrap_or(0)
     }
 
     /// Whether something happens twice: a message, an event, a schedule.

@@ -143,7 +143,8 @@ impl Clock for Skewed {
 
 /// Calls a function with an event.
 pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value) -> Ended {
-    let skew_ms = world.chaos.skew_ms(&world.dice);
+    let limit_ms = world.limit_ms(function);
+    let skew_ms = world.chaos.skew_ms(&world.dice, limit_ms);
     let called_at_ms = world.now_ms().saturating_add_signed(skew_ms);
     let invocation = Arc::new(Invocation {
         id: world.next_invocation(),
@@ -158,7 +159,6 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         served: Mutex::default(),
         called_at_ms,
     });
-    let limit_ms = world.limit_ms(function);
     let app = world.app(skew_ms);
     // Lambda tells the deadline by its own clock; the function compares it with the machine's.
     let deadline_ms = world.now_ms() + limit_ms;

@@ -1,6 +1,6 @@
 //! One world: the services, the weather, the truth, and what was seen to go wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) mirror: Mutex<Mirror>,
     pub(crate) checks: Mutex<Checks>,
     pub(crate) lasting: Mutex<Lasting>,
+    /// The tokens of the transactions that were applied.
+    pub(crate) tokens: Mutex<BTreeSet<String>>,
     pub(crate) logs: Logs,
     pub(crate) marks: Mutex<Marks>,
     trace: Mutex<Trace>,
@@ -119,6 +121,7 @@ impl World {
             mirror: Mutex::default(),
             checks: Mutex::default(),
             lasting: Mutex::default(),
+            tokens: Mutex::default(),
             logs: Logs::default(),
             marks: Mutex::default(),
             trace: Mutex::new(Trace::new(traced)),
