@@ -9,6 +9,9 @@ use rollcall_ambient::Ambient;
 use simulation::bugs;
 use simulation::many::{self, Seeds};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs whole syncs in a world where everything goes wrong, and checks the design's invariants after
 /// every write.
 #[derive(Debug, Parser)]

@@ -182,7 +182,7 @@ fn domain(tenant: &str, which: usize) -> String {
 impl World {
     /// The first people of a tenant, one of whom stays for ever.
     pub(crate) fn settle(&self, tenant: &SimTenant) {
-        let count = self.dice.between(2, 8);
+        let count = self.dice.between(2, 6);
         for number in 0..=count {
             let id = if number == 0 {
                 tenant.anchor
