@@ -139,6 +139,7 @@ pub(crate) struct Chaos {
     on: AtomicBool,
     doubles_left: AtomicU32,
     latency_ms_max: u64,
+    graph_latency_ms_max: u64,
     query_page_max: Option<u64>,
 }
 
@@ -148,7 +149,8 @@ impl Chaos {
             weather: Weather::of(dice),
             on: AtomicBool::new(true),
             doubles_left: AtomicU32::new(DOUBLES_MAX),
-            latency_ms_max: dice.of([3, 20, 20, 60]),
+            latency_ms_max: dice.of([3, 20, 20, 60, 300]),
+            graph_latency_ms_max: dice.of([10, 100, 400]),
             query_page_max: dice.of([None, None, None, Some(2), Some(5)]),
         }
     }
@@ -173,6 +175,16 @@ impl Chaos {
     /// How long a message takes one way, in milliseconds.
     pub(crate) fn latency_ms(&self, dice: &Dice) -> u64 {
         dice.between(1, self.latency_ms_max)
+    }
+
+    /// How long Graph takes for an answer, in milliseconds.
+    pub(crate) fn graph_latency_ms(&self, dice: &Dice) -> u64 {
+        dice.between(1, self.graph_latency_ms_max)
+    }
+
+    /// Whether calls take so long that a function gets nothing done in a few seconds.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.latency_ms_max > 100
     }
 
     pub(crate) fn wire_fault(&self, dice: &Dice, operation: &str) -> Option<WireFault> {

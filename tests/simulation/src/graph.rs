@@ -81,7 +81,8 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
         sleep(Duration::from_millis(limit_ms)).await;
         return Err(lost(true, "the time limit passed"));
     }
-    sleep(Duration::from_millis(answer.delay_ms)).await;
+    let takes_ms = answer.delay_ms + world.chaos.graph_latency_ms(&world.dice);
+    sleep(Duration::from_millis(takes_ms)).await;
     world.travel().await;
     world.tell(|| {
         let size = answer.body.len();

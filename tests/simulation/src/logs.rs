@@ -16,9 +16,11 @@ use crate::world::{World, lock};
 pub(crate) struct Logs {
     /// Tenant, run and user of each deactivation that was told with its evidence.
     pub(crate) deactivated: Mutex<BTreeSet<(String, u64, String)>>,
-    /// Tenant, run, generation, page and token of each lease of a batch.
-    pub(crate) batch_leases: Mutex<BTreeSet<(String, u64, u64, u64, u64)>>,
+    pub(crate) batch_leases: Mutex<BTreeSet<LoggedLease>>,
 }
+
+/// Tenant, run, generation, page and token of a lease of a batch.
+pub(crate) type LoggedLease = (String, u64, u64, u64, u64);
 
 /// Listens to one world.
 pub(crate) struct Listener(pub(crate) std::sync::Arc<World>);

@@ -81,6 +81,9 @@ impl fmt::Display for Report {
     }
 }
 
+/// Hears of a seed that failed.
+pub type Tell<'a> = dyn FnMut(u64, &Violation) -> Result<()> + Send + 'a;
+
 struct Shared<'a> {
     next: Mutex<Range<u64>>,
     stop: AtomicBool,
@@ -92,11 +95,7 @@ struct Shared<'a> {
 ///
 /// # Errors
 /// What `tell` gives.
-pub fn run(
-    seeds: Seeds,
-    options: &Options,
-    tell: &mut (dyn FnMut(u64, &Violation) -> Result<()> + Send),
-) -> Result<Report> {
+pub fn run(seeds: Seeds, options: &Options, tell: &mut Tell<'_>) -> Result<Report> {
     let ambient = Ambient::system();
     let started_ms = ambient.now_ms();
     let processors = thread::available_parallelism().map_or(1, usize::from);
@@ -123,10 +122,7 @@ pub fn run(
     Ok(report)
 }
 
-fn work(
-    shared: &Shared<'_>,
-    tell: &Mutex<&mut (dyn FnMut(u64, &Violation) -> Result<()> + Send)>,
-) -> Result<()> {
+fn work(shared: &Shared<'_>, tell: &Mutex<&mut Tell<'_>>) -> Result<()> {
     // Each round takes a seed, so it ends with the seeds.
     loop {
         let Some(seed) = lock(&shared.next).next() else {

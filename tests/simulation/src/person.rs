@@ -41,6 +41,7 @@ pub(crate) fn decide(world: &World, tenant: &SimTenant) {
     };
     let status = world.dice.of(["ACTIVE", "INACTIVE"]);
     world.tell(|| format!("{}: a person makes {} {status}", tenant.name, place.sk));
+    world.mark("users decided about by a person");
     let version = number(item, "version").unwrap_or_default();
     let mut after = item.clone();
     let mut set = |name: &str, value| after.insert(name.to_owned(), value);

@@ -107,8 +107,14 @@ impl World {
             (tenant.secret_name(), secret)
         };
         let secrets: BTreeMap<_, _> = tenants.iter().map(secret).collect();
+        let enumerator_ms = dice.of([3_000, 30_000, 60_000, 900_000]);
         let limits_ms = [
-            dice.of([3_000, 30_000, 60_000, 900_000]),
+            // It streams the directory before it does anything.
+            if chaos.is_slow() {
+                900_000
+            } else {
+                enumerator_ms
+            },
             dice.of([3_000, 15_000, 60_000, 120_000]),
             dice.of([30_000, 60_000, 300_000, 900_000]),
         ];
@@ -231,6 +237,7 @@ impl World {
     }
 
     pub(crate) fn list_is_lost(&self) {
+        self.mark("fault: the list of batches read empty");
         self.list_was_lost.store(true, Ordering::Relaxed);
     }
 

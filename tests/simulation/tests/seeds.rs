@@ -1,0 +1,82 @@
+//! What the simulation promises of itself: its seeds pass, they reach every corner, and one seed is
+//! one history.
+
+use simulation::many::{Options, Report, Seeds, run};
+
+/// How many seeds are run here: a few seconds. CI runs more of them by the command.
+const SEEDS: u64 = 200;
+
+/// What has to happen within them, so that a world in which nothing happens is no proof.
+const CORNERS: [&str; 33] = [
+    "fault: Graph is stale about a user",
+    "fault: a call applied late",
+    "fault: a call applied, its answer lost",
+    "fault: a call lost before it was applied",
+    "fault: a call refused for the moment",
+    "fault: a machine stood still",
+    "fault: a message delivered twice",
+    "fault: a message lost",
+    "fault: a process died",
+    "fault: a transaction conflict",
+    "fault: an answer of Graph",
+    "fault: cut off at the time limit",
+    "fault: the list of batches read empty",
+    "generations begun again",
+    "runs COMPLETED",
+    "runs FAILED credential_rejected",
+    "runs FAILED deadline",
+    "runs FAILED empty_enumeration",
+    "runs FAILED enumeration_unreliable",
+    "runs FAILED graph_unavailable",
+    "runs FAILED incomplete",
+    "runs FAILED settings_changed",
+    "runs FAILED unsafe_link",
+    "runs HELD",
+    "runs SUPERSEDED",
+    "users created",
+    "users off: deleted",
+    "users off: disabled",
+    "users off: not_found",
+    "users off: out_of_scope",
+    "users reactivated",
+    "users updated",
+    "users decided about by a person",
+];
+
+#[expect(clippy::unwrap_used, reason = "what does not work here fails the test")]
+fn all(seeds: Seeds, options: &Options) -> (Report, Vec<String>) {
+    let mut failures = Vec::new();
+    let report = run(seeds, options, &mut |seed, violation| {
+        failures.push(format!("seed {seed}: {violation}"));
+        Ok(())
+    });
+    (report.unwrap(), failures)
+}
+
+#[test]
+fn every_seed_passes_and_together_they_reach_every_corner() {
+    let (report, failures) = all(Seeds::new(1, SEEDS), &Options::default());
+    assert!(failures.is_empty(), "{failures:#?}");
+    assert_eq!(report.seeds, SEEDS);
+    let missing: Vec<_> = CORNERS
+        .into_iter()
+        .filter(|corner| !report.marks.contains_key(corner))
+        .collect();
+    assert!(missing.is_empty(), "nothing of {missing:?} happened");
+}
+
+#[test]
+fn one_seed_is_one_history_to_the_byte() {
+    let options = Options {
+        twice: true,
+        ..Options::default()
+    };
+    let (_, failures) = all(Seeds::new(1, 20), &options);
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn another_seed_is_another_history() {
+    let history = |seed| simulation::run_seed_safely(seed, true).history;
+    assert_ne!(history(1), history(2));
+}
