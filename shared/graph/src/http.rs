@@ -319,6 +319,10 @@ fn outcome(call: &Call, received: Received, token_serial: u64) -> Outcome {
         Verdict::Refused if status == 400 && call.follows_link && error.page_token => {
             Outcome::Failed(GraphError::PageTokenExpired { call: failed })
         }
+        // Cut off or garbled, it may be a page token that expired: only the whole body tells.
+        Verdict::Refused if status == 400 && call.follows_link && !error.is_one => {
+            Outcome::Faulty(Fault::broken(failed))
+        }
         Verdict::Refused => Outcome::Failed(GraphError::Refused { call: failed }),
     }
 }
@@ -333,6 +337,8 @@ fn challenge(received: &Received) -> Option<String> {
 
 #[derive(Debug, Default)]
 struct ToldError {
+    /// Whether it is an error in Graph's form at all.
+    is_one: bool,
     code: Option<String>,
     page_token: bool,
 }
@@ -350,6 +356,7 @@ fn told_error(body: &[u8]) -> ToldError {
     let (code, message) = (text("code"), text("message"));
     let names_it = |text: &str| text.to_ascii_lowercase().contains(SKIP_TOKEN);
     ToldError {
+        is_one: body.get("error").is_some_and(Value::is_object),
         code: loggable_code(code),
         page_token: PAGE_TOKEN_CODES
             .iter()

@@ -420,6 +420,24 @@ async fn an_expired_page_token_is_told_apart_from_a_bad_request() {
 }
 
 #[tokio::test]
+async fn a_refused_page_whose_error_is_cut_off_is_asked_for_again() {
+    let server = Server::graph(|_, nth| match nth {
+        0 => Reply::raw(400, r#"{"error":{"code":"Directory_Exp"#),
+        _ => Reply::error(400, "Directory_ExpiredPageToken", "expired"),
+    })
+    .await;
+    let link = format!("{}/v1.0/users?$skiptoken=2", server.root);
+    let link = NextLink::parse(&server.url(), &link).unwrap();
+    let client = server.client();
+    let error = client.users_page(PageAt::Link(&link)).await.unwrap_err();
+    assert!(
+        matches!(error, GraphError::PageTokenExpired { .. }),
+        "{error}"
+    );
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn the_number_of_users_is_asked_where_there_is_one() {
     let server = Server::graph(|_, _| Reply::raw(200, "\u{feff}1000417")).await;
     assert_eq!(server.client().count_users().await, Ok(Some(1_000_417)));

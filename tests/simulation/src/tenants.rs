@@ -44,7 +44,7 @@ impl SimTenant {
             empty_every: every(),
             short_every: every(),
             repeat_every: every(),
-            token_life_ms: dice.of([None, None, None, None, Some(1_000)]),
+            token_life_ms: dice.of([None, None, None, None, Some(4_000)]),
             token_uses: dice.of([None, None, None, Some(1), Some(2)]),
         };
         let tenant = graph.add_tenant(spec);
@@ -106,6 +106,12 @@ impl SimTenant {
     /// Guards that let everything pass, as an operator sets them who wants to see a run through.
     pub(crate) fn loosen_guards(&self) {
         lock(&self.settings)["guards"] = lenient(self.confirmed_by);
+    }
+
+    /// Whether page tokens die early here.
+    pub(crate) fn page_tokens_die(&self) -> bool {
+        let paging = self.graph.paging();
+        paging.token_life_ms.is_some() || paging.token_uses.is_some()
     }
 
     /// Page tokens that live, from now on.

@@ -5,6 +5,7 @@ use rollcall_core::ids::ObjectId;
 use super::{Look, RunKey};
 use crate::item::{Item, number, text};
 use crate::oracle::{Cause, Scope};
+use crate::tenants::SimTenant;
 use crate::world::lock;
 
 const EXPLAINED: &str = "invariant 9: a run fails for a reason that there was";
@@ -32,6 +33,10 @@ impl Look<'_> {
             // A canary may have left between the scan and the question.
             "enumeration_unreliable" if detail.contains("is not found by id") => {
                 graph_failed || self.has_left(run, detail, started_ms)
+            }
+            "enumeration_unreliable" if detail.starts_with("the page token expired") => {
+                let tenant = self.world.tenant(&run.0);
+                graph_failed || tenant.is_some_and(SimTenant::page_tokens_die)
             }
             _ => graph_failed,
         };
