@@ -7,7 +7,7 @@ use rollcall_core::run::{RunEvent, RunState};
 
 use crate::conditions::{absent, chain_ends_at, lease_is, run_allows};
 use crate::error::StoreError;
-use crate::leases::RunLease;
+use crate::leases::{GIVEN_BACK_MS, RunLease};
 use crate::row::{bytes, number, text};
 use crate::runs::{RunRecord, Usage};
 use crate::write::{Changes, Protects, Transaction};
@@ -106,14 +106,18 @@ impl Store {
             RunEvent::CommitPage
         };
         // The seal gives the lease back: the finalizer need not wait for it to lapse.
-        let lease_ms = if is_last { 0 } else { lease.lease_ms() };
+        let lease_until_ms = if is_last {
+            GIVEN_BACK_MS
+        } else {
+            self.ambient.now_ms() + lease.lease_ms()
+        };
         let changes = Changes::new()
             .set("state", text(event.to_state().stored_name()))
             .set("last_page", number(end.page))
             .set("last_digest", text(digest.as_str()))
             .set("sightings", number(end.sightings))
             .set("unknown", number(end.unknown))
-            .set("lease_until", number(self.ambient.now_ms() + lease_ms));
+            .set("lease_until", number(lease_until_ms));
         let previous = page.after.digest.as_ref().map(PageDigest::as_str);
         let condition = lease_is(lease.token())
             .and(run_allows(event))

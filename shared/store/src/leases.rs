@@ -131,6 +131,10 @@ impl RunStep {
     }
 }
 
+/// When a lease lapses that was given back, in milliseconds since 1970: long ago. The giver's own time
+/// would not do, for whoever comes next may have a clock that is behind it.
+pub(crate) const GIVEN_BACK_MS: u64 = 0;
+
 /// In these states a lease may be kept: a run that ended well is never written to again.
 const KEPT_STATES: [RunState; 5] = [
     RunState::Enumerating,
@@ -241,7 +245,7 @@ impl Store {
     /// [`StoreError::LostLease`] as above.
     pub async fn release_run(&self, lease: &RunLease) -> Result<(), StoreError> {
         let condition = lease_is(lease.token).and(run_state_in(&KEPT_STATES));
-        self.set_lease_end(&keys::run(&lease.run), self.ambient.now_ms(), &condition)
+        self.set_lease_end(&keys::run(&lease.run), GIVEN_BACK_MS, &condition)
             .await
     }
 
@@ -364,7 +368,7 @@ impl Store {
     /// [`StoreError::LostLease`] as above.
     pub async fn release_batch(&self, lease: &BatchLease) -> Result<(), StoreError> {
         let condition = lease_is(lease.token).and(batch_allows(BatchEvent::Keep));
-        self.set_lease_end(&lease.key(), self.ambient.now_ms(), &condition)
+        self.set_lease_end(&lease.key(), GIVEN_BACK_MS, &condition)
             .await
     }
 

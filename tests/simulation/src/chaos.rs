@@ -99,6 +99,18 @@ impl Weather {
         moves: 0,
     };
 
+    /// What is left of it when nothing is lost and nobody dies.
+    fn cleared(self) -> Self {
+        Self {
+            unprocessed: self.unprocessed,
+            lag: self.lag,
+            skewed: self.skewed,
+            doubled: self.doubled,
+            moves: self.moves,
+            ..Self::CALM
+        }
+    }
+
     /// Each kind of fault is absent, rare or frequent, each for itself: a seed in which one thing
     /// goes wrong often reaches other corners than one in which all things go wrong a little.
     fn of(dice: &Dice) -> Self {
@@ -110,7 +122,7 @@ impl Weather {
             conflict: level(10, 80),
             unprocessed: level(50, 300),
             lag: level(200, 900),
-            list_lost: dice.of([0, 0, 0, 0, 15, 60]),
+            list_lost: dice.of([0, 0, 0, 15, 100]),
             dies: level(40, 200),
             freezes: level(40, 200),
             skewed: level(200, 800),
@@ -132,9 +144,37 @@ const DOUBLES_MAX: u32 = 30;
 /// How far a clock may be off, in milliseconds.
 const SKEW_MS_MAX: u64 = 60_000;
 
+/// Which story a seed tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Story {
+    /// A day on which nothing is lost and nobody dies: nothing may need the sweeper.
+    Clear,
+    /// One bad day, after which everything that was begun has to end.
+    Bad,
+    /// Some bad days, and further runs until the directory is the tenant's.
+    Whole,
+}
+
+impl Story {
+    fn of(dice: &Dice) -> Self {
+        dice.of([
+            Self::Clear,
+            Self::Clear,
+            Self::Bad,
+            Self::Bad,
+            Self::Bad,
+            Self::Bad,
+            Self::Whole,
+            Self::Whole,
+            Self::Whole,
+        ])
+    }
+}
+
 /// The weather of a seed, and whether it is on.
 #[derive(Debug)]
 pub(crate) struct Chaos {
+    pub(crate) story: Story,
     weather: Weather,
     on: AtomicBool,
     doubles_left: AtomicU32,
@@ -145,8 +185,14 @@ pub(crate) struct Chaos {
 
 impl Chaos {
     pub(crate) fn new(dice: &Dice) -> Self {
+        let story = Story::of(dice);
+        let weather = Weather::of(dice);
         Self {
-            weather: Weather::of(dice),
+            story,
+            weather: match story {
+                Story::Clear => weather.cleared(),
+                Story::Bad | Story::Whole => weather,
+            },
             on: AtomicBool::new(true),
             doubles_left: AtomicU32::new(DOUBLES_MAX),
             latency_ms_max: dice.of([3, 20, 20, 60, 300]),

@@ -128,9 +128,16 @@ fn batch_get(world: &World, body: &[u8]) -> Result<Vec<u8>, DynoxideError> {
         let rest = json!({ "Keys": rest, "ConsistentRead": keys.consistent_read });
         left.insert(table.clone(), rest);
     }
-    let answer = world.database.batch_get_item(request)?;
-    let mut answer = serde_json::to_value(&answer)
-        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))?;
+    request
+        .request_items
+        .retain(|_, keys| !keys.keys.is_empty());
+    let mut answer = if request.request_items.is_empty() {
+        json!({ "Responses": {} })
+    } else {
+        let answer = world.database.batch_get_item(request)?;
+        serde_json::to_value(&answer)
+            .map_err(|error| DynoxideError::InternalServerError(error.to_string()))?
+    };
     if !left.is_empty() {
         answer["UnprocessedKeys"] = Value::Object(left);
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::chaos::Story;
 use crate::checks::end;
 use crate::lambda::{Ended, Function};
 use crate::person;
@@ -26,8 +27,6 @@ const GRACE_MS: u64 = 2_400_000;
 /// How long a run takes at most when nothing goes wrong, in milliseconds: some seconds, or some
 /// invocations more where the time limits are short.
 const RUN_MS_MAX: u64 = 180_000;
-/// How many stories of a thousand end when everything that was begun has ended.
-const SHORT_PER_MILLE: u32 = 650;
 /// How often it is looked whether all runs have ended, in milliseconds.
 const LOOK_MS: u64 = 500;
 /// How often EventBridge's call of a function is tried again when it fails. Lambda's default.
@@ -47,13 +46,13 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
         store.put_tenant(&tenant.settings()?).await?;
     }
     let sweeper = tokio::spawn(sweep(Arc::clone(world)));
-    // Most stories are short: one bad day, and everything that was begun has to end. The others go on
-    // until the directory is the tenant's.
-    let is_short = world.dice.per_mille(SHORT_PER_MILLE);
-    let days = if is_short {
-        1
-    } else {
-        world.dice.of([1, 1, 1, 2, 3])
+    let days = match world.chaos.story {
+        Story::Clear => {
+            sweeper.abort();
+            1
+        }
+        Story::Bad => 1,
+        Story::Whole => world.dice.of([1, 1, 1, 2, 3]),
     };
     for _ in 0..days {
         day(world, &store).await?;
@@ -62,7 +61,7 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
         }
     }
     calm_down(world).await;
-    if !is_short {
+    if world.chaos.story == Story::Whole {
         settle(world, &store, &sweeper).await?;
     }
     Ok(())
@@ -160,7 +159,10 @@ async fn calm_down(world: &World) {
         tenant.keep_page_tokens();
     }
     let deadlines = world.tenants.iter().map(|tenant| tenant.deadline_ms);
-    let ms_max = deadlines.max().unwrap_or_default() + GRACE_MS;
+    let ms_max = match world.chaos.story {
+        Story::Clear => RUN_MS_MAX,
+        Story::Bad | Story::Whole => deadlines.max().unwrap_or_default() + GRACE_MS,
+    };
     ended_by(world, ms_max).await;
 }
 

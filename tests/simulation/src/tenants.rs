@@ -8,6 +8,7 @@ use rollcall_graph_emulator::{Graph, Paging, Population, Tenant, TenantSpec, Use
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::chaos::Story;
 use crate::dice::Dice;
 use crate::graph::ORIGIN;
 use crate::oracle::Oracle;
@@ -35,7 +36,7 @@ pub(crate) struct SimTenant {
 
 impl SimTenant {
     /// A tenant without people.
-    pub(crate) fn new(dice: &Dice, graph: &Graph, number: u64) -> Self {
+    pub(crate) fn new(dice: &Dice, graph: &Graph, number: u64, story: Story) -> Self {
         let name = format!("t{number}");
         let mut spec = TenantSpec::new(Population::new(&domain(&name, 0), number + 1, 0));
         let every = || dice.of([None, None, Some(2), Some(3)]);
@@ -47,6 +48,10 @@ impl SimTenant {
             token_life_ms: dice.of([None, None, None, None, Some(4_000)]),
             token_uses: dice.of([None, None, None, Some(1), Some(2)]),
         };
+        if story == Story::Clear {
+            spec.paging.token_life_ms = None;
+            spec.paging.token_uses = None;
+        }
         let tenant = graph.add_tenant(spec);
         let lease_s = dice.of([2, 5, 20]);
         let confirmed_by = dice.of([2, 2, 2, 3]);

@@ -100,7 +100,7 @@ impl World {
         let chaos = Chaos::new(&dice);
         let count = dice.of([2, 2, 2, 3]);
         let tenants: Vec<_> = (0..count)
-            .map(|number| SimTenant::new(&dice, &graph, number))
+            .map(|number| SimTenant::new(&dice, &graph, number, chaos.story))
             .collect();
         let secret = |tenant: &SimTenant| {
             let secret = Secret::new(tenant.graph.client_secret().to_owned());
@@ -108,6 +108,7 @@ impl World {
         };
         let secrets: BTreeMap<_, _> = tenants.iter().map(secret).collect();
         let enumerator_ms = dice.of([3_000, 30_000, 60_000, 900_000]);
+        let worker_ms = dice.of([3_000, 15_000, 60_000, 120_000]);
         let limits_ms = [
             // It streams the directory before it does anything.
             if chaos.is_slow() {
@@ -115,7 +116,7 @@ impl World {
             } else {
                 enumerator_ms
             },
-            dice.of([3_000, 15_000, 60_000, 120_000]),
+            if chaos.is_slow() { 60_000 } else { worker_ms },
             dice.of([30_000, 60_000, 300_000, 900_000]),
         ];
         Ok(Self {

@@ -25,6 +25,9 @@ use trial::{Trial, Verdict};
 /// needs three rare things at once.
 pub const SEEDS_MAX: u64 = 2_000;
 
+/// What a quick hunt leaves out, in seeds: a hundred take some seconds.
+const QUICK_SEEDS_MAX: u64 = 100;
+
 /// The name that stands for "no bug at all".
 const NO_BUG: &str = "none";
 
@@ -34,6 +37,9 @@ pub struct Options {
     /// Run this seeded bug only; can be given more than once
     #[arg(long = "only", value_name = "NAME")]
     pub only: Vec<String>,
+    /// Leave out the seeded bugs that took more than 100 seeds when the table was written
+    #[arg(long = "quick")]
+    pub quick: bool,
     /// The most seeds that a seeded bug may need
     #[arg(long = "bug-seeds", value_name = "COUNT", default_value_t = SEEDS_MAX)]
     pub seeds_max: u64,
@@ -46,6 +52,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             only: Vec::new(),
+            quick: false,
             seeds_max: SEEDS_MAX,
             write: false,
         }
@@ -81,9 +88,14 @@ pub fn run(options: &Options) -> Result<Outcome> {
         .ancestors()
         .nth(2)
         .context("the simulation's crate is not two folders below its workspace")?;
-    let bugs = chosen(catalogue::load()?, &options.only)?;
-    if options.write && !options.only.is_empty() {
-        bail!("--write needs all bugs: leave out --only");
+    let mut bugs = chosen(catalogue::load()?, &options.only)?;
+    if options.write && (options.quick || !options.only.is_empty()) {
+        bail!("--write needs all bugs: leave out --only and --quick");
+    }
+    if options.quick {
+        let slow = table::slower_than(QUICK_SEEDS_MAX)?;
+        bugs.retain(|bug| !slow.contains(&bug.name));
+        say(&format!("leaving out {} that take long", slow.len()))?;
     }
     say("planting the bugs and building, which takes some minutes the first time")?;
     let program = scratch::build(sources, &catalogue::load()?)?;

@@ -1,5 +1,6 @@
 //! The table of the bugs, and its place in the README.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -51,6 +52,25 @@ pub(super) fn write(table: &str) -> Result<()> {
     };
     let after = between(&before, table).with_context(told)?;
     fs::write(&path, after).with_context(told)
+}
+
+/// Which bugs took more seeds than that when the table was written, or were not seen at all.
+pub(super) fn slower_than(seeds_max: u64) -> Result<BTreeSet<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("the table in {} cannot be read", path.display()))?;
+    Ok(slow_rows(&text, seeds_max))
+}
+
+pub(super) fn slow_rows(text: &str, seeds_max: u64) -> BTreeSet<String> {
+    let row = |line: &str| {
+        let mut cells = line.split(" | ");
+        let name = cells.next()?.strip_prefix("| `")?.strip_suffix('`')?;
+        let seeds: Option<u64> = cells.nth(2)?.parse().ok();
+        let is_slow = seeds.is_none_or(|seeds| seeds > seeds_max);
+        is_slow.then(|| name.to_owned())
+    };
+    text.lines().filter_map(row).collect()
 }
 
 /// `text` with `table` between the marks.
