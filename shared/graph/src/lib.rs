@@ -39,4 +39,6 @@ pub use confirm::Existence;
 pub use error::{FailedCall, GraphError};
 pub use exchange::{Exchange, Lost, Received, Transport};
 pub use link::{NEXT_LINK_BYTES_MAX, NextLink};
+/// A request as a [`Transport`] gets it.
+pub use reqwest::Request;
 pub use usage::Usage;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::Request as HttpRequest;
-use reqwest::Request;
+
 use rollcall_core::ids::ObjectId;
-use rollcall_graph::{Exchange, Lost, Received, Transport};
+use rollcall_graph::{Exchange, Lost, Received, Request, Transport};
 use rollcall_graph_emulator::{
     Answer, Delivery, Endpoint, ErrorBody, Fault, FaultRule, Matcher, NextLink, PageTokenError, Who,
 };
