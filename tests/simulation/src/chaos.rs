@@ -137,8 +137,9 @@ impl Weather {
     }
 }
 
-/// How often something is doubled in one seed at most. Who meets another's lease rings again, so
-/// doubles stay; without a bound they would double each other.
+/// How often something is doubled in one seed at most, a ring that was sent twice included. Who meets
+/// another's lease on a run or batch rings again, so doubles stay; without a bound they would double
+/// each other.
 const DOUBLES_MAX: u32 = 30;
 
 /// How far a clock may be off, in milliseconds.
@@ -308,13 +309,15 @@ impl Chaos {
 
     /// Whether something happens twice: a message, an event, a schedule.
     pub(crate) fn is_doubled(&self, dice: &Dice) -> bool {
-        let is_doubled = dice.per_mille(self.weather().doubled);
+        dice.per_mille(self.weather().doubled) && self.may_double()
+    }
+
+    /// Whether there may be one more double.
+    pub(crate) fn may_double(&self) -> bool {
         let take = |left: u32| left.checked_sub(1);
         let left = &self.doubles_left;
-        is_doubled
-            && left
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-                .is_ok()
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
     }
 
     pub(crate) fn loses_message(&self, dice: &Dice) -> bool {

@@ -84,7 +84,10 @@ async fn exchange(
     let reply = match fault {
         Some(WireFault::LostBefore) => return Err(broken()),
         Some(WireFault::LostAfter) => {
-            send(world, operation, body);
+            // The SDK sends it again, so it is there twice.
+            if world.chaos.may_double() {
+                send(world, operation, body);
+            }
             return Err(broken());
         }
         Some(WireFault::Late { ms }) => {

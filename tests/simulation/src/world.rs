@@ -31,6 +31,10 @@ use crate::trace::Trace;
 /// When every simulation begins, in milliseconds since 1970.
 pub(crate) const EPOCH_MS: u64 = 1_790_000_000_000;
 
+/// How many invocations a story may take: some hundred are usual, a few thousand where the limits are
+/// short and faults last.
+const INVOCATIONS_MAX: u64 = 10_000;
+
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -158,7 +162,12 @@ impl World {
     }
 
     pub(crate) fn next_invocation(&self) -> u64 {
-        self.invocations.fetch_add(1, Ordering::Relaxed) + 1
+        let number = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
+        if number == INVOCATIONS_MAX {
+            let detail = format!("{number} invocations");
+            self.violate("no storm: rings do not beget rings without end", detail);
+        }
+        number
     }
 
     pub(crate) fn limit_ms(&self, function: Function) -> u64 {
