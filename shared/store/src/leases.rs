@@ -149,13 +149,8 @@ const KEPT_STATES: [RunState; 5] = [
 pub enum AcquiredRun {
     /// The lease, with the run as it is under it.
     Granted(RunLease, Box<RunRecord>),
-    /// Somebody else has it.
-    Busy {
-        /// Until when, unless it is renewed; in milliseconds since 1970.
-        until_ms: u64,
-        /// Where the run stands.
-        state: RunState,
-    },
+    /// Somebody else has it, and rings again himself if there is more to do.
+    Busy,
     /// The run is in no state for this step.
     NotNow(RunState),
     /// There is no such run.
@@ -167,11 +162,8 @@ pub enum AcquiredRun {
 pub enum AcquiredBatch {
     /// The lease, with the batch as it is under it.
     Granted(BatchLease, Box<BatchRecord>),
-    /// Somebody else has it.
-    Busy {
-        /// Until when, unless it is renewed; in milliseconds since 1970.
-        until_ms: u64,
-    },
+    /// Somebody else has it, and rings again himself if there is more to do.
+    Busy,
     /// Somebody on its page stands on an earlier page too, whose batch is still open.
     Waits,
     /// There is nothing to do: the batch is done or revoked, or its run has ended.
@@ -201,9 +193,7 @@ impl Store {
         let last_token = record.lease.as_ref().map_or(0, |lease| lease.token);
         let Some(term) = LeaseTerm::grant(record.lease.as_ref(), owner, now_ms, record.lease_ms)
         else {
-            let until_ms = record.lease.map_or(now_ms, |lease| lease.until_ms);
-            let state = record.state;
-            return Ok(AcquiredRun::Busy { until_ms, state });
+            return Ok(AcquiredRun::Busy);
         };
         let condition = lease_may_be_taken(last_token, now_ms).and(run_state_in(step.states()));
         let key = keys::run(run);
@@ -216,11 +206,7 @@ impl Store {
             // An answer that was lost and asked for again looks like a refusal: read the owner back.
             Err(WriteFailure::Condition) => match self.run(run).await? {
                 Some(now) if now.lease.as_ref().is_some_and(|l| is_same_grant(l, &term)) => now,
-                Some(now) => {
-                    let until_ms = now.lease.map_or(now_ms, |lease| lease.until_ms);
-                    let state = now.state;
-                    return Ok(AcquiredRun::Busy { until_ms, state });
-                }
+                Some(_) => return Ok(AcquiredRun::Busy),
                 None => return Ok(AcquiredRun::Unknown),
             },
         };
@@ -273,8 +259,7 @@ impl Store {
         let last_token = batch.lease.as_ref().map_or(0, |lease| lease.token);
         let Some(term) = LeaseTerm::grant(batch.lease.as_ref(), owner, now_ms, batch.lease_ms)
         else {
-            let until_ms = batch.lease.map_or(now_ms, |lease| lease.until_ms);
-            return Ok(AcquiredBatch::Busy { until_ms });
+            return Ok(AcquiredBatch::Busy);
         };
         let condition = lease_may_be_taken(last_token, now_ms).and(batch_allows(BatchEvent::Lease));
         let key = keys::batch(run, generation, page);
@@ -315,8 +300,8 @@ impl Store {
     }
 
     /// A transaction with its token cannot be refused because of itself, so this is a real refusal.
-    /// Somebody who took the lease and gave it back is as good a reason to come again as one who
-    /// still has it; a batch that nobody touched was refused for its run's sake.
+    /// Somebody who took the lease has it, or gave it back and rang; a batch that nobody touched was
+    /// refused for its run's sake.
     async fn after_refusal(
         &self,
         run: &RunRef,
@@ -330,9 +315,7 @@ impl Store {
         let is_touched =
             |lease: &LeaseTerm| Some(lease.token) != last_token || !lease.has_lapsed(now_ms);
         match now.lease {
-            Some(lease) if now.state.is_open() && is_touched(&lease) => Ok(AcquiredBatch::Busy {
-                until_ms: lease.until_ms,
-            }),
+            Some(lease) if now.state.is_open() && is_touched(&lease) => Ok(AcquiredBatch::Busy),
             _ => Ok(AcquiredBatch::Over),
         }
     }

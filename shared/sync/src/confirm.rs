@@ -52,7 +52,7 @@ pub(crate) async fn ask(
     let accounts = graph.get_by_ids(&asked).await?;
     let found = |id: &ObjectId| accounts.contains_key(id);
     all_found(canaries, found)?;
-    let enabled_again = disabled
+    let mut enabled_again: BTreeSet<_> = disabled
         .iter()
         .filter(|id| accounts.get(*id) == Some(&Some(true)))
         .cloned()
@@ -69,6 +69,9 @@ pub(crate) async fn ask(
         let asked: Vec<_> = one_by_one.iter().chain(canaries).cloned().collect();
         let by_id = graph.users_by_id(&asked).await?;
         all_found(canaries, |id| by_id.get(id).is_some_and(is_found))?;
+        // A canary may be one of the disabled: the last word about him is this one.
+        let is_enabled = |id: &&ObjectId| by_id.get(*id).is_some_and(is_found_enabled);
+        enabled_again.extend(disabled.iter().filter(is_enabled).cloned());
         answers.by_id = one_by_one
             .into_iter()
             .filter_map(|id| {
@@ -89,6 +92,11 @@ pub(crate) async fn ask(
 
 fn is_found(existence: &rollcall_graph::Existence) -> bool {
     matches!(existence, rollcall_graph::Existence::Found { .. })
+}
+
+fn is_found_enabled(existence: &rollcall_graph::Existence) -> bool {
+    let account_enabled = Some(true);
+    *existence == rollcall_graph::Existence::Found { account_enabled }
 }
 
 fn all_found(canaries: &[ObjectId], found: impl Fn(&ObjectId) -> bool) -> Result<(), Stop> {

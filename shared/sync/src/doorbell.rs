@@ -58,14 +58,14 @@ impl Doorbell {
         Self(queues)
     }
 
-    pub(crate) async fn enumerate(&self, run: &RunRef, delay_ms: u64) -> Result<(), HandlerError> {
+    pub(crate) async fn enumerate(&self, run: &RunRef) -> Result<(), HandlerError> {
         let bell = RunBell { run: run.clone() };
-        self.send(&self.0.enumerate_url, &bell, delay_ms).await
+        self.send(&self.0.enumerate_url, &bell, 0).await
     }
 
-    pub(crate) async fn finalize(&self, run: &RunRef, delay_ms: u64) -> Result<(), HandlerError> {
+    pub(crate) async fn finalize(&self, run: &RunRef) -> Result<(), HandlerError> {
         let bell = RunBell { run: run.clone() };
-        self.send(&self.0.finalize_url, &bell, delay_ms).await
+        self.send(&self.0.finalize_url, &bell, 0).await
     }
 
     pub(crate) async fn batch(
@@ -73,7 +73,6 @@ impl Doorbell {
         run: &RunRef,
         generation: u32,
         page: u32,
-        delay_ms: u64,
     ) -> Result<(), HandlerError> {
         let bell = BatchBell {
             run: run.clone(),
@@ -81,7 +80,7 @@ impl Doorbell {
             page,
             waits: 0,
         };
-        self.send(&self.0.batch_url, &bell, delay_ms).await
+        self.send(&self.0.batch_url, &bell, 0).await
     }
 
     /// Rings again for a batch that has to wait for earlier ones: soon at first, then less and less

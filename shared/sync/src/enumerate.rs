@@ -63,11 +63,10 @@ impl App {
             .await?
         {
             AcquiredRun::Granted(lease, record) => (lease, record),
-            AcquiredRun::Busy { until_ms, .. } => {
-                let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
-                return self.doorbell.enumerate(run, delay_ms).await;
-            }
-            AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
+            // Whoever has it rings again himself if it does not come to the end; if it dies, its own
+            // message comes again, and the sweeper looks. A ring for each ring that meets a lease
+            // would go round for as long as the lease is kept.
+            AcquiredRun::Busy | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
         };
         info!(event = "run_leased", step = "enumerate", tenant = %run.tenant, run = run.run,
             token = lease.token(), owner, generation = record.generation, page = record.last_page);
@@ -79,7 +78,7 @@ impl App {
             Ok(()) => Ok(()),
             Err(Stop::OutOfTime) => {
                 self.end_short(&lease, Stop::OutOfTime, &used).await?;
-                self.doorbell.enumerate(run, 0).await
+                self.doorbell.enumerate(run).await
             }
             Err(stop) => self.end_short(&lease, stop, &used).await,
         }
@@ -273,11 +272,11 @@ impl Enumeration<'_> {
         let doorbell = &self.app.doorbell;
         if !payload.changed.is_empty() {
             doorbell
-                .batch(run, self.end.generation, self.end.page, 0)
+                .batch(run, self.end.generation, self.end.page)
                 .await?;
         }
         if is_last {
-            doorbell.finalize(run, 0).await?;
+            doorbell.finalize(run).await?;
         }
         Ok(is_last)
     }

@@ -33,8 +33,7 @@ impl App {
         {
             AcquiredRun::Granted(lease, record) => (lease, record),
             // Whoever has it looks again when it gives it back: see `look_again`.
-            AcquiredRun::Busy { .. } => return Ok(()),
-            AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
+            AcquiredRun::Busy | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
         };
         info!(event = "run_leased", step = "finalize", tenant = %run.tenant, run = run.run,
             token = lease.token(), owner, state = record.state.stored_name());
@@ -48,7 +47,7 @@ impl App {
             Err(Stop::OutOfTime) => {
                 self.end_short(&lease, Stop::OutOfTime, &used).await?;
                 // Only now: whoever meets this lease goes away.
-                self.doorbell.finalize(run, 0).await
+                self.doorbell.finalize(run).await
             }
             Err(stop) => self.end_short(&lease, stop, &used).await,
         }
@@ -67,7 +66,7 @@ impl App {
         if batches.iter().any(|batch| batch.state.is_open()) {
             return Ok(());
         }
-        self.doorbell.finalize(run, 0).await
+        self.doorbell.finalize(run).await
     }
 
     async fn finalize_under(

@@ -78,7 +78,7 @@ impl App {
         };
         info!(event = "run_started", tenant = %run.tenant, run = run.run, joined);
         if !joined {
-            self.doorbell.enumerate(&run, 0).await?;
+            self.doorbell.enumerate(&run).await?;
         }
         Ok(Some(Started { run, joined }))
     }

@@ -60,15 +60,15 @@ impl App {
             }
             RunState::Enumerating => {
                 self.ring_batches(&record).await?;
-                self.doorbell.enumerate(&run, 0).await
+                self.doorbell.enumerate(&run).await
             }
             RunState::Draining => {
                 if self.ring_batches(&record).await? == 0 {
-                    self.doorbell.finalize(&run, 0).await?;
+                    self.doorbell.finalize(&run).await?;
                 }
                 Ok(())
             }
-            RunState::Finalizing | RunState::Applying => self.doorbell.finalize(&run, 0).await,
+            RunState::Finalizing | RunState::Applying => self.doorbell.finalize(&run).await,
             RunState::Completed | RunState::Held | RunState::Rejected | RunState::Superseded => {
                 Ok(())
             }
@@ -116,7 +116,7 @@ impl App {
             info!(event = "batch_rung_again", tenant = %record.run.tenant, run = record.run.run,
                 generation = batch.generation, page = batch.page);
             self.doorbell
-                .batch(&record.run, batch.generation, batch.page, 0)
+                .batch(&record.run, batch.generation, batch.page)
                 .await?;
         }
         Ok(open.len())
@@ -139,7 +139,7 @@ impl App {
                 }
                 lease
             }
-            AcquiredRun::Busy { .. } | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => {
+            AcquiredRun::Busy | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => {
                 return Ok(());
             }
         };

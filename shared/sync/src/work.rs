@@ -36,14 +36,11 @@ impl App {
             .await?;
         let (lease, batch) = match acquired {
             AcquiredBatch::Granted(lease, batch) => (lease, batch),
-            AcquiredBatch::Busy { until_ms } => {
-                let delay_ms = until_ms.saturating_sub(self.ambient.now_ms());
-                return self.doorbell.batch(run, generation, page, delay_ms).await;
-            }
             AcquiredBatch::Waits => return self.doorbell.waiting_batch(bell).await,
             // Whoever finished it may have died before it rang.
             AcquiredBatch::Over => return self.ring_if_sealed(run).await,
-            AcquiredBatch::Unknown => return Ok(()),
+            // As with a run: whoever has it rings again himself.
+            AcquiredBatch::Busy | AcquiredBatch::Unknown => return Ok(()),
         };
         info!(event = "batch_leased", tenant = %run.tenant, run = run.run, generation, page,
             token = lease.token(), owner);
@@ -59,7 +56,7 @@ impl App {
                     Ok(()) | Err(StoreError::LostLease) => {}
                     Err(error) => return Err(error.into()),
                 }
-                self.doorbell.batch(run, generation, page, 0).await
+                self.doorbell.batch(run, generation, page).await
             }
             Err(Stop::Error(error)) => Err(error),
             Err(Stop::Fail(_, detail)) => Err(HandlerError::Store(StoreError::Corrupt {
@@ -114,7 +111,7 @@ impl App {
     async fn ring_if_sealed(&self, run: &RunRef) -> Result<(), HandlerError> {
         let record = self.store.run(run).await?;
         if record.is_some_and(|record| record.state == RunState::Draining) {
-            self.doorbell.finalize(run, 0).await?;
+            self.doorbell.finalize(run).await?;
         }
         Ok(())
     }

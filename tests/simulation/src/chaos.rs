@@ -1,9 +1,10 @@
-//! How much goes wrong, and what. Each seed has its own weather; it ends when the story says so.
+//! What goes wrong next: drawn from the seed's weather, as long as the story says that it is bad.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::dice::Dice;
+use crate::weather::{Story, Theme, Weather};
 
 /// What the network does to a call of DynamoDB or SQS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,132 +51,36 @@ impl fmt::Display for WireFault {
 pub(crate) enum Fate {
     /// It goes on to its end, or to its time limit.
     Lives,
-    /// At this call its process dies: before the call is sent, or after it was applied.
-    Dies { at_call: u32, after: bool },
-    /// At this call its machine stands still for so long, in milliseconds.
-    Freezes { at_call: u32, after: bool, ms: u64 },
+    /// Its process dies.
+    Dies(At),
+    /// Its machine stands still for so long, in milliseconds.
+    Freezes(At, u64),
 }
 
-/// The chances, in a thousand.
-#[derive(Debug, Clone, Copy)]
-struct Weather {
-    lost: u32,
-    late: u32,
-    refused: u32,
-    conflict: u32,
-    unprocessed: u32,
-    lag: u32,
-    list_lost: u32,
-    dies: u32,
-    freezes: u32,
-    skewed: u32,
-    doubled: u32,
-    message_lost: u32,
-    message_late: u32,
-    graph: u32,
-    graph_lasting: u32,
-    lies: u32,
-    moves: u32,
+/// When something happens to an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct At {
+    /// At which of its calls, or of its writes: the first is 1.
+    pub(crate) nth: u32,
+    /// Whether only calls that write are counted.
+    pub(crate) of_writes: bool,
+    /// Not before the call is sent, but after it was applied.
+    pub(crate) after: bool,
 }
 
-impl Weather {
-    const CALM: Self = Self {
-        lost: 0,
-        late: 0,
-        refused: 0,
-        conflict: 0,
-        unprocessed: 0,
-        lag: 0,
-        list_lost: 0,
-        dies: 0,
-        freezes: 0,
-        skewed: 0,
-        doubled: 0,
-        message_lost: 0,
-        message_late: 0,
-        graph: 0,
-        graph_lasting: 0,
-        lies: 0,
-        moves: 0,
-    };
-
-    /// What is left of it when nothing is lost and nobody dies.
-    fn cleared(self) -> Self {
-        Self {
-            unprocessed: self.unprocessed,
-            lag: self.lag,
-            skewed: self.skewed,
-            doubled: self.doubled,
-            moves: self.moves,
-            ..Self::CALM
-        }
-    }
-
-    /// Each kind of fault is absent, rare or frequent, each for itself: a seed in which one thing
-    /// goes wrong often reaches other corners than one in which all things go wrong a little.
-    fn of(dice: &Dice) -> Self {
-        let level = |rare: u32, frequent: u32| dice.of([0, rare, rare, frequent]);
-        Self {
-            lost: level(6, 40),
-            late: level(4, 25),
-            refused: level(8, 60),
-            conflict: level(10, 80),
-            unprocessed: level(50, 300),
-            lag: level(200, 900),
-            list_lost: dice.of([0, 0, 0, 15, 100]),
-            dies: level(40, 200),
-            freezes: level(40, 200),
-            skewed: level(200, 800),
-            doubled: level(60, 400),
-            message_lost: level(20, 120),
-            message_late: level(60, 300),
-            graph: level(30, 200),
-            graph_lasting: level(3, 30),
-            lies: level(60, 300),
-            moves: level(80, 400),
-        }
-    }
-}
-
-/// How often something is doubled in one seed at most, a ring that was sent twice included. Who meets
-/// another's lease on a run or batch rings again, so doubles stay; without a bound they would double
-/// each other.
-const DOUBLES_MAX: u32 = 30;
+/// How often something is doubled in one seed at most, a ring that was sent twice included. A batch
+/// that waits for an earlier page rings again, each of its doubles too; without a bound they would
+/// double each other.
+const DOUBLES_MAX: u32 = 100;
 
 /// How far a clock may be off, in milliseconds.
 const SKEW_MS_MAX: u64 = 60_000;
-
-/// Which story a seed tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Story {
-    /// A day on which nothing is lost and nobody dies: nothing may need the sweeper.
-    Clear,
-    /// One bad day, after which everything that was begun has to end.
-    Bad,
-    /// Some bad days, and further runs until the directory is the tenant's.
-    Whole,
-}
-
-impl Story {
-    fn of(dice: &Dice) -> Self {
-        dice.of([
-            Self::Clear,
-            Self::Clear,
-            Self::Bad,
-            Self::Bad,
-            Self::Bad,
-            Self::Bad,
-            Self::Whole,
-            Self::Whole,
-            Self::Whole,
-        ])
-    }
-}
 
 /// The weather of a seed, and whether it is on.
 #[derive(Debug)]
 pub(crate) struct Chaos {
     pub(crate) story: Story,
+    pub(crate) theme: Theme,
     weather: Weather,
     on: AtomicBool,
     doubles_left: AtomicU32,
@@ -187,14 +92,16 @@ pub(crate) struct Chaos {
 impl Chaos {
     pub(crate) fn new(dice: &Dice) -> Self {
         let story = Story::of(dice);
-        let weather = Weather::of(dice);
+        let theme = Theme::of(dice, story);
+        let weather = Weather::of(dice).with(theme, dice);
         Self {
             story,
+            theme,
             weather: match story {
                 Story::Clear => weather.cleared(),
                 Story::Bad | Story::Whole => weather,
             },
-            on: AtomicBool::new(true),
+            on: AtomicBool::new(false),
             doubles_left: AtomicU32::new(DOUBLES_MAX),
             latency_ms_max: dice.of([3, 20, 20, 60, 300]),
             graph_latency_ms_max: dice.of([10, 100, 400]),
@@ -202,9 +109,9 @@ impl Chaos {
         }
     }
 
-    /// From now on nothing goes wrong any more.
-    pub(crate) fn end(&self) {
-        self.on.store(false, Ordering::Relaxed);
+    /// From now on things go wrong, or not any more.
+    pub(crate) fn turn(&self, on: bool) {
+        self.on.store(on, Ordering::Relaxed);
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -280,17 +187,21 @@ impl Chaos {
         (count > 0 && dice.per_mille(self.weather().unprocessed)).then(|| dice.index(count))
     }
 
-    pub(crate) fn fate(&self, dice: &Dice, lease_ms: u64) -> Fate {
+    pub(crate) fn fate(&self, dice: &Dice, lease_ms: u64, limit_ms: u64) -> Fate {
         let weather = self.weather();
-        // A worker makes a dozen calls, a finalizer three or four dozen.
-        let last_call = dice.of([10, 30, 60]);
-        let at_call = u32::try_from(dice.between(1, last_call)).unwrap_or(1);
-        let after = dice.per_mille(500);
+        let of_writes = dice.per_mille(weather.at_writes);
+        // A worker makes a dozen calls, a finalizer three or four dozen; a third of them writes at most.
+        let last = if of_writes { 7 } else { dice.of([10, 30, 60]) };
+        let at = At {
+            nth: u32::try_from(dice.between(1, last)).unwrap_or(1),
+            of_writes,
+            after: dice.per_mille(if of_writes { 300 } else { 500 }),
+        };
         if dice.per_mille(weather.dies) {
-            Fate::Dies { at_call, after }
+            Fate::Dies(at)
         } else if dice.per_mille(weather.freezes) {
-            let ms = dice.between(100, 3 * lease_ms);
-            Fate::Freezes { at_call, after, ms }
+            let long_ms = dice.of([3 * lease_ms, (limit_ms - limit_ms / 4).max(3 * lease_ms)]);
+            Fate::Freezes(at, dice.between(100, long_ms))
         } else {
             Fate::Lives
         }
@@ -339,6 +250,21 @@ impl Chaos {
 
     pub(crate) fn graph_fails_for_long(&self, dice: &Dice) -> bool {
         dice.per_mille(self.weather().graph_lasting)
+    }
+
+    /// Whether a page token is dead before it is used.
+    pub(crate) fn token_is_dead(&self, dice: &Dice) -> bool {
+        dice.per_mille(self.weather().dead_token)
+    }
+
+    /// Whether a fault that lasts is that Graph sees nobody.
+    pub(crate) fn graph_is_blind(&self, dice: &Dice) -> bool {
+        dice.per_mille(self.weather().blind)
+    }
+
+    /// Whether a person decides about somebody whom a function has just read.
+    pub(crate) fn decides_by_hand(&self, dice: &Dice) -> bool {
+        dice.per_mille(self.weather().by_hand)
     }
 
     /// Whether somebody changes between two pages.

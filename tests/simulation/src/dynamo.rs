@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::chaos::WireFault;
 use crate::lambda::{Invocation, Moment};
+use crate::person;
 use crate::world::{SimClock, World};
 
 /// How long one try of a call may take, in milliseconds: as the deployed functions have it.
@@ -96,8 +97,9 @@ async fn exchange(
     body: Vec<u8>,
 ) -> Result<HttpResponse, ConnectorError> {
     let invocation = Invocation::current();
+    let writes = matches!(operation.as_str(), "UpdateItem" | "TransactWriteItems");
     if let Some(invocation) = &invocation {
-        invocation.step(world, Moment::Before).await;
+        invocation.step(world, Moment::Before, writes).await;
     }
     let fault = match &invocation {
         Some(_) => world.chaos.wire_fault(&world.dice, &operation),
@@ -117,14 +119,18 @@ async fn exchange(
             return Err(broken());
         }
         Some(WireFault::Late { ms }) => {
+            let (operation, body) = (operation.clone(), body.clone());
             late(world, operation, body, invocation.clone(), ms).await?
         }
         Some(WireFault::Refused { status, code }) => (status, refusal(code)),
         Some(WireFault::Conflict) => (400, conflict(&operation, &body)),
     };
+    if invocation.is_some() && operation == "BatchGetItem" {
+        person::meddle(world, &body);
+    }
     world.travel().await;
     if let Some(invocation) = &invocation {
-        invocation.step(world, Moment::After).await;
+        invocation.step(world, Moment::After, writes).await;
     }
     http(reply)
 }

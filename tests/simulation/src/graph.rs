@@ -50,7 +50,7 @@ impl Transport for Road {
 async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost> {
     let invocation = Invocation::current();
     if let Some(invocation) = &invocation {
-        invocation.step(world, Moment::Before).await;
+        invocation.step(world, Moment::Before, false).await;
     }
     if request.url().origin().ascii_serialization() != ORIGIN {
         let detail = format!("{} was asked", request.url().origin().ascii_serialization());
@@ -104,7 +104,7 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
         world.churn_behind_the_scan(&world.tenants[tenant]);
     }
     if let Some(invocation) = &invocation {
-        invocation.step(world, Moment::After).await;
+        invocation.step(world, Moment::After, false).await;
     }
     Ok(received)
 }
@@ -169,6 +169,9 @@ fn faults(
         .retain(|_, (_, _, until_ms)| now_ms < *until_ms);
     if let Some((when, fault, _)) = lasting.faults.get(&endpoint) {
         return vec![(*when, fault.clone())];
+    }
+    if is_next && lasting.dead_tokens == 0 && world.chaos.token_is_dead(&world.dice) {
+        lasting.dead_tokens = world.dice.between(1, 4);
     }
     if is_next && lasting.dead_tokens > 0 {
         lasting.dead_tokens -= 1;
@@ -265,7 +268,7 @@ fn lies(
 
 /// What goes on for a while: any fault, or a service that has lost sight of the tenant.
 fn lasting_fault(world: &World, endpoint: Endpoint) -> (Matcher, Fault) {
-    let is_blind = world.dice.per_mille(400);
+    let is_blind = world.chaos.graph_is_blind(&world.dice);
     match endpoint {
         Endpoint::Users if is_blind => {
             let known = Fault::LeftOut(Who::Ids(world.known_users()));

@@ -16,7 +16,7 @@ use rollcall_sync::{App, HandlerError, stop_at_ms};
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::chaos::Fate;
+use crate::chaos::{At, Fate};
 use crate::world::{World, lock};
 
 /// Which function.
@@ -55,6 +55,7 @@ pub(crate) struct Invocation {
     pub(crate) function: Function,
     fate: Fate,
     calls: AtomicU32,
+    writes: AtomicU32,
     dead: AtomicBool,
     thaws_at: Mutex<Option<Instant>>,
     /// Whose Graph it asks.
@@ -102,21 +103,21 @@ impl Invocation {
         INVOCATION.try_with(Arc::clone).ok()
     }
 
-    /// Passes a point at which the invocation may die or freeze.
-    pub(crate) async fn step(&self, world: &World, moment: Moment) {
-        let call = match moment {
-            Moment::Before => self.calls.fetch_add(1, Ordering::Relaxed) + 1,
-            Moment::After => self.calls.load(Ordering::Relaxed),
-        };
+    /// Passes a point at which the invocation may die or freeze, around a call that writes or not.
+    pub(crate) async fn step(&self, world: &World, moment: Moment, writes: bool) {
         let is_after = moment == Moment::After;
+        if !is_after {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            self.writes.fetch_add(u32::from(writes), Ordering::Relaxed);
+        }
         match self.fate {
-            Fate::Dies { at_call, after } if at_call == call && after == is_after => {
+            Fate::Dies(at) if self.is_at(at, is_after, writes) => {
                 world.tell(|| "!! dies".into());
                 world.mark("fault: a process died");
                 self.dead.store(true, Ordering::Relaxed);
                 std::future::pending::<()>().await;
             }
-            Fate::Freezes { at_call, after, ms } if at_call == call && after == is_after => {
+            Fate::Freezes(at, ms) if self.is_at(at, is_after, writes) => {
                 world.tell(|| format!("!! stands still for {ms} ms"));
                 world.mark("fault: a machine stood still");
                 *lock(&self.thaws_at) = Some(Instant::now() + Duration::from_millis(ms));
@@ -125,6 +126,15 @@ impl Invocation {
             }
             _ => {}
         }
+    }
+
+    fn is_at(&self, at: At, is_after: bool, writes: bool) -> bool {
+        let count = if at.of_writes {
+            &self.writes
+        } else {
+            &self.calls
+        };
+        at.after == is_after && (writes || !at.of_writes) && at.nth == count.load(Ordering::Relaxed)
     }
 }
 
@@ -149,8 +159,11 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
     let invocation = Arc::new(Invocation {
         id: world.next_invocation(),
         function,
-        fate: world.chaos.fate(&world.dice, world.lease_ms_max()),
+        fate: world
+            .chaos
+            .fate(&world.dice, world.lease_ms_max(), limit_ms),
         calls: AtomicU32::new(0),
+        writes: AtomicU32::new(0),
         dead: AtomicBool::new(false),
         thaws_at: Mutex::new(None),
         tenant: Mutex::new(None),

@@ -7,7 +7,7 @@
 //!
 //! It never replaces the system's code by a copy. What is simulated is what is around it:
 //! - [`world`](mod@world): the services, the clocks, the truth;
-//! - `chaos`: how much goes wrong; `lambda`, `queues`, `dynamo`, `graph`: what goes wrong, and where;
+//! - `weather`, `chaos`: how much goes wrong; `lambda`, `queues`, `dynamo`, `graph`: what goes wrong, and where;
 //! - `tenants`, `person`, `story`: what people do, and in which order;
 //! - `checks`, `oracle`, `logs`: what must be true;
 //! - [`bugs`]: defects that the checks have to catch.
@@ -31,6 +31,7 @@ mod queues;
 mod story;
 mod tenants;
 mod trace;
+mod weather;
 pub mod world;
 
 use std::panic::AssertUnwindSafe;

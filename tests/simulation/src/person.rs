@@ -2,7 +2,7 @@
 
 use dynoxide::AttributeValue;
 use rollcall_store::Store;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::item::{Item, Place, Table, number};
 use crate::tenants::SimTenant;
@@ -36,11 +36,42 @@ pub(crate) fn decide(world: &World, tenant: &SimTenant) {
             .map(|(place, item)| (place.clone(), item.clone()))
             .collect()
     };
-    let Some((place, item)) = users.get(world.dice.index(users.len())) else {
+    if let Some((place, item)) = users.get(world.dice.index(users.len())) {
+        put(world, place, item);
+    }
+}
+
+/// Now and then a person decides about one of those whom a function has just read, and is about to
+/// write.
+pub(crate) fn meddle(world: &World, request: &[u8]) {
+    if !world.chaos.decides_by_hand(&world.dice) {
         return;
+    }
+    let request: Value = serde_json::from_slice(request).unwrap_or_default();
+    let keys = request["RequestItems"][Table::Directory.name()]["Keys"].clone();
+    let keys: Vec<Item> = serde_json::from_value(keys).unwrap_or_default();
+    let is_anchor = |place: &Place| {
+        let mut anchors = world.tenants.iter().map(|tenant| tenant.anchor.to_string());
+        anchors.any(|anchor| anchor == place.sk)
     };
+    let users: Vec<_> = {
+        let mirror = lock(&world.mirror);
+        let places = keys
+            .iter()
+            .map(|key| Place::of(Table::Directory.name(), key));
+        let places = places.filter(|place| !is_anchor(place));
+        places
+            .filter_map(|place| Some((place.clone(), mirror.get(&place)?.clone())))
+            .collect()
+    };
+    if let Some((place, item)) = users.get(world.dice.index(users.len())) {
+        put(world, place, item);
+    }
+}
+
+fn put(world: &World, place: &Place, item: &Item) {
     let status = world.dice.of(["ACTIVE", "INACTIVE"]);
-    world.tell(|| format!("{}: a person makes {} {status}", tenant.name, place.sk));
+    world.tell(|| format!("a person makes {place} {status}"));
     world.mark("users decided about by a person");
     let version = number(item, "version").unwrap_or_default();
     let mut after = item.clone();

@@ -73,7 +73,7 @@ async fn exchange(
 ) -> Result<HttpResponse, ConnectorError> {
     let invocation = Invocation::current();
     if let Some(invocation) = &invocation {
-        invocation.step(world, Moment::Before).await;
+        invocation.step(world, Moment::Before, false).await;
     }
     let fault = world.chaos.wire_fault(&world.dice, operation);
     if let Some(fault) = &fault {
@@ -102,7 +102,7 @@ async fn exchange(
     };
     world.travel().await;
     if let Some(invocation) = &invocation {
-        invocation.step(world, Moment::After).await;
+        invocation.step(world, Moment::After, false).await;
     }
     http((reply.0, reply.1.to_string().into_bytes()))
 }
@@ -146,7 +146,15 @@ async fn life(world: Arc<World>, function: Function, id: String, body: String, d
         if world.chaos.is_doubled(&world.dice) {
             world.mark("fault: a message delivered twice");
             world.tell(|| format!("!! SQS delivers {body} to the {function} twice"));
-            tokio::spawn(call(Arc::clone(&world), function, event.clone()));
+            // At once, or when the first is at work or its lease has lapsed.
+            let later_ms = world.dice.between(0, 3 * world.lease_ms_max());
+            let later_ms = world.dice.of([0, later_ms]);
+            tokio::spawn(call_later(
+                Arc::clone(&world),
+                function,
+                event.clone(),
+                later_ms,
+            ));
         }
         let called = tokio::spawn(call(Arc::clone(&world), function, event));
         // The invocation goes on when its message is delivered again.
@@ -162,6 +170,13 @@ async fn life(world: Arc<World>, function: Function, id: String, body: String, d
     }
     world.mark("fault: a message dead after too many deliveries");
     world.tell(|| format!("!! SQS gives {body} up: it was delivered {RECEIVES_MAX} times"));
+}
+
+async fn call_later(world: Arc<World>, function: Function, event: Value, later_ms: u64) {
+    sleep(Duration::from_millis(later_ms)).await;
+    if !world.is_over() {
+        call(world, function, event).await;
+    }
 }
 
 /// An invocation in a task of its own, so that its panic is told and ends nothing else.

@@ -8,15 +8,13 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::chaos::Story;
 use crate::checks::end;
 use crate::lambda::{Ended, Function};
 use crate::person;
 use crate::queues::call;
+use crate::weather::{Story, Theme};
 use crate::world::{World, lock};
 
-/// How often the sweeper is called, in milliseconds: as the template has it.
-const SWEEP_MS: u64 = 300_000;
 /// How long a bad day is waited for, in milliseconds. What is not over by then goes on in the next.
 const DAY_MS_MAX: u64 = 2_400_000;
 /// How long changes go on while runs are under way, in milliseconds: about as long as a run takes.
@@ -46,15 +44,17 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
         store.put_tenant(&tenant.settings()?).await?;
     }
     let sweeper = tokio::spawn(sweep(Arc::clone(world)));
-    let days = match world.chaos.story {
-        Story::Clear => {
-            sweeper.abort();
-            1
-        }
-        Story::Bad => 1,
-        Story::Whole => world.dice.of([1, 1, 1, 2, 3]),
-    };
-    for _ in 0..days {
+    if world.chaos.story == Story::Clear {
+        sweeper.abort();
+    }
+    if world.chaos.theme != Theme::Any && world.dice.per_mille(700) {
+        // A directory that is in step already has more to lose.
+        world.tell(|| "-- a calm night".into());
+        full(Arc::clone(world)).await;
+        wait(world, DAY_MS_MAX).await;
+    }
+    world.chaos.turn(true);
+    for _ in 0..days(world) {
         day(world, &store).await?;
         if world.is_over() {
             return Ok(());
@@ -67,10 +67,20 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn days(world: &World) -> u64 {
+    match (world.chaos.story, world.chaos.theme) {
+        (Story::Clear, _) => 1,
+        // Who is absent has to be so in two runs.
+        (_, Theme::Leavers | Theme::Replicas) => world.dice.of([1, 2, 2, 3]),
+        (Story::Bad, _) => 1,
+        (Story::Whole, _) => world.dice.of([1, 1, 1, 2, 3]),
+    }
+}
+
 async fn sweep(world: Arc<World>) {
     while !world.is_over() {
         let late_ms = world.chaos.late_ms(&world.dice);
-        sleep(Duration::from_millis(SWEEP_MS + late_ms)).await;
+        sleep(Duration::from_millis(world.sweep_ms + late_ms)).await;
         let event = json!({ "schedule": "sweep" });
         if world.chaos.is_doubled(&world.dice) {
             tokio::spawn(call(Arc::clone(&world), Function::Finalizer, event.clone()));
@@ -85,6 +95,13 @@ async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Resul
     for tenant in &world.tenants {
         for _ in 0..world.dice.between(0, 4) {
             world.churn(tenant);
+        }
+        if world.chaos.theme == Theme::Leavers {
+            match world.dice.index(10) {
+                0..=6 => world.many_go(tenant),
+                7 | 8 => world.many_come_back(tenant),
+                _ => {}
+            }
         }
     }
     let mut begun = vec![tokio::spawn(full(Arc::clone(world)))];

@@ -8,10 +8,11 @@ use rollcall_graph_emulator::{Graph, Paging, Population, Tenant, TenantSpec, Use
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::chaos::Story;
+use crate::chaos::Chaos;
 use crate::dice::Dice;
 use crate::graph::ORIGIN;
 use crate::oracle::Oracle;
+use crate::weather::{Story, Theme};
 use crate::world::{World, lock};
 
 /// What every login name and display name begins with: a log that holds it tells of a person.
@@ -36,27 +37,41 @@ pub(crate) struct SimTenant {
 
 impl SimTenant {
     /// A tenant without people.
-    pub(crate) fn new(dice: &Dice, graph: &Graph, number: u64, story: Story) -> Self {
+    pub(crate) fn new(dice: &Dice, graph: &Graph, number: u64, chaos: &Chaos) -> Self {
         let name = format!("t{number}");
         let mut spec = TenantSpec::new(Population::new(&domain(&name, 0), number + 1, 0));
         let every = || dice.of([None, None, Some(2), Some(3)]);
         spec.paging = Paging {
-            page_size_max: usize::try_from(dice.between(2, 5)).unwrap_or(2),
+            page_size_max: match chaos.theme {
+                Theme::Restarts => 2,
+                _ => usize::try_from(dice.between(2, 5)).unwrap_or(2),
+            },
             empty_every: every(),
             short_every: every(),
             repeat_every: every(),
             token_life_ms: dice.of([None, None, None, None, Some(4_000)]),
             token_uses: dice.of([None, None, None, Some(1), Some(2)]),
         };
-        if story == Story::Clear {
+        if chaos.story == Story::Clear {
             spec.paging.token_life_ms = None;
             spec.paging.token_uses = None;
         }
         let tenant = graph.add_tenant(spec);
-        let lease_s = dice.of([2, 5, 20]);
+        let lease_s = match chaos.theme {
+            Theme::LateWrites => dice.of([2, 2, 5]),
+            _ => dice.of([2, 5, 20]),
+        };
         let confirmed_by = dice.of([2, 2, 2, 3]);
-        let deadline_minutes = dice.of([3, 10, 120]);
-        let guards = if dice.per_mille(600) {
+        let deadline_minutes = match chaos.theme {
+            Theme::Leavers | Theme::LateWrites => dice.of([3, 3, 10, 120]),
+            _ => dice.of([3, 10, 120]),
+        };
+        let is_lenient = if chaos.theme == Theme::Leavers {
+            200
+        } else {
+            600
+        };
+        let guards = if dice.per_mille(is_lenient) {
             lenient(confirmed_by)
         } else {
             json!({
@@ -193,7 +208,10 @@ fn domain(tenant: &str, which: usize) -> String {
 impl World {
     /// The first people of a tenant, one of whom stays for ever.
     pub(crate) fn settle(&self, tenant: &SimTenant) {
-        let count = self.dice.between(2, 6);
+        let count = match self.chaos.theme {
+            Theme::Restarts | Theme::Leavers => self.dice.between(4, 7),
+            _ => self.dice.between(2, 6),
+        };
         for number in 0..=count {
             let id = if number == 0 {
                 tenant.anchor
@@ -259,14 +277,8 @@ impl World {
             11 if !is_anchor => self.set_enabled(tenant, someone, None),
             12 => {
                 let kind = dice.of([Some("Guest"), Some("Member"), Some("Member"), None]);
-                let kind = kind
-                    .filter(|_| !is_anchor)
-                    .or(Some("Member"))
-                    .map(str::to_owned);
-                let told = format!("becomes {kind:?}");
-                self.change(tenant, someone, &told, |d| {
-                    d.update(someone, |user| user.user_type = kind).is_ok()
-                });
+                let kind = kind.filter(|_| !is_anchor).or(Some("Member"));
+                self.set_type(tenant, someone, kind);
             }
             13 => {
                 let department = dice.of(["sales", "plant", "it"]).to_owned();
@@ -286,6 +298,49 @@ impl World {
                 });
             }
             _ => {}
+        }
+    }
+
+    /// A night in which many leave, each in his own way, or those who left come back.
+    pub(crate) fn many_go(&self, tenant: &SimTenant) {
+        let dice = &self.dice;
+        let share = dice.of([200, 500, 800]);
+        let ids: Vec<_> = {
+            let directory = tenant.graph.directory();
+            let ids = directory.users().map(|user| user.id);
+            ids.filter(|id| *id != tenant.anchor).collect()
+        };
+        let kind = dice.index(8);
+        for id in ids {
+            if !dice.per_mille(share) {
+                continue;
+            }
+            // Often all in the same way: that is what a guard is for, and what a mistake looks like.
+            match if kind < 5 { kind } else { dice.index(5) } {
+                0 => self.change(tenant, id, "is deleted", |d| d.soft_delete(id).is_ok()),
+                1 => self.change(tenant, id, "vanishes", |d| d.purge(id).is_ok()),
+                2 => self.set_enabled(tenant, id, Some(false)),
+                3 => self.set_type(tenant, id, Some("Guest")),
+                _ => self.set_type(tenant, id, None),
+            }
+        }
+    }
+
+    /// A night in which everybody comes back who can.
+    pub(crate) fn many_come_back(&self, tenant: &SimTenant) {
+        let binned: Vec<_> = tenant.graph.directory().deleted().map(|u| u.id).collect();
+        for id in binned {
+            self.change(tenant, id, "comes back", |d| d.restore(id).is_ok());
+        }
+        let off: Vec<_> = {
+            let directory = tenant.graph.directory();
+            let off = directory
+                .users()
+                .filter(|user| user.account_enabled == Some(false));
+            off.map(|user| user.id).collect()
+        };
+        for id in off {
+            self.set_enabled(tenant, id, Some(true));
         }
     }
 
@@ -334,6 +389,13 @@ impl World {
                 .is_ok()
             });
         }
+    }
+
+    fn set_type(&self, tenant: &SimTenant, id: Uuid, kind: Option<&str>) {
+        let kind = kind.map(str::to_owned);
+        self.change(tenant, id, &format!("becomes {kind:?}"), |d| {
+            d.update(id, |user| user.user_type = kind).is_ok()
+        });
     }
 
     fn set_enabled(&self, tenant: &SimTenant, id: Uuid, enabled: Option<bool>) {

@@ -27,6 +27,7 @@ use crate::marks::Marks;
 use crate::mirror::Mirror;
 use crate::tenants::SimTenant;
 use crate::trace::Trace;
+use crate::weather::Theme;
 
 /// When every simulation begins, in milliseconds since 1970.
 pub(crate) const EPOCH_MS: u64 = 1_790_000_000_000;
@@ -76,6 +77,8 @@ pub(crate) struct World {
     /// By function: when an invocation is cut off, and when a message comes again.
     limits_ms: [u64; 3],
     visibility_ms: [u64; 3],
+    /// How often the sweeper is called, in milliseconds.
+    pub(crate) sweep_ms: u64,
     secrets: Secrets,
 }
 
@@ -104,23 +107,28 @@ impl World {
         let chaos = Chaos::new(&dice);
         let count = dice.of([2, 2, 2, 3]);
         let tenants: Vec<_> = (0..count)
-            .map(|number| SimTenant::new(&dice, &graph, number, chaos.story))
+            .map(|number| SimTenant::new(&dice, &graph, number, &chaos))
             .collect();
         let secret = |tenant: &SimTenant| {
             let secret = Secret::new(tenant.graph.client_secret().to_owned());
             (tenant.secret_name(), secret)
         };
         let secrets: BTreeMap<_, _> = tenants.iter().map(secret).collect();
+        let is_late = chaos.theme == Theme::LateWrites;
         let enumerator_ms = dice.of([3_000, 30_000, 60_000, 900_000]);
         let worker_ms = dice.of([3_000, 15_000, 60_000, 120_000]);
         let limits_ms = [
             // It streams the directory before it does anything.
-            if chaos.is_slow() {
-                900_000
-            } else {
-                enumerator_ms
+            match () {
+                () if chaos.is_slow() => 900_000,
+                () if is_late => 60_000,
+                () => enumerator_ms,
             },
-            if chaos.is_slow() { 60_000 } else { worker_ms },
+            if chaos.is_slow() || is_late {
+                60_000
+            } else {
+                worker_ms
+            },
             dice.of([30_000, 60_000, 300_000, 900_000]),
         ];
         Ok(Self {
@@ -144,6 +152,12 @@ impl World {
             invocations: AtomicU64::new(0),
             visibility_ms: limits_ms.map(|ms| dice.of([ms + 1_000, 2 * ms, 6 * ms])),
             limits_ms,
+            // As the template has it, or so often that a lease which lapsed is seen soon.
+            sweep_ms: if is_late {
+                dice.of([5_000, 20_000, 300_000])
+            } else {
+                300_000
+            },
             secrets: Secrets::Fixed(Arc::new(secrets)),
             dice,
         })
@@ -257,7 +271,7 @@ impl World {
 
     /// The faults are over.
     pub(crate) fn calm_down(&self) {
-        self.chaos.end();
+        self.chaos.turn(false);
         self.calm_since_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 

@@ -18,10 +18,7 @@ async fn a_runs_lease_is_exclusive_until_it_lapses_and_each_grant_has_a_higher_t
     world.clock.advance_ms(LEASE_MS - 1);
     for owner in ["second", "first"] {
         let acquired = world.store.acquire_run(&run, RunStep::Enumerate, owner);
-        match acquired.await.unwrap() {
-            AcquiredRun::Busy { until_ms, .. } => assert_eq!(until_ms, START_MS + LEASE_MS),
-            other => panic!("{other:?}"),
-        }
+        assert!(matches!(acquired.await.unwrap(), AcquiredRun::Busy));
     }
     world.clock.advance_ms(1);
     let second = world.lease(&run, RunStep::GiveUp, "second").await;
@@ -40,10 +37,7 @@ async fn a_batchs_lease_is_exclusive_until_it_lapses_and_each_grant_has_a_higher
     world.clock.advance_ms(LEASE_MS - 1);
     for owner in ["second", "worker"] {
         let acquired = world.store.acquire_batch(run.run(), 1, 1, owner).await;
-        match acquired.unwrap() {
-            AcquiredBatch::Busy { until_ms } => assert_eq!(until_ms, START_MS + LEASE_MS),
-            other => panic!("{other:?}"),
-        }
+        assert!(matches!(acquired.unwrap(), AcquiredBatch::Busy));
     }
     world.clock.advance_ms(1);
     let second = world.batch_lease(run.run(), 1, 1, "second").await;
@@ -59,9 +53,9 @@ async fn a_lease_that_is_kept_runs_on() {
     world.store.keep_batch(&batch).await.unwrap();
     world.clock.advance_ms(LEASE_MS - 1);
     let acquired = world.store.acquire_run(run.run(), RunStep::Finalize, "o");
-    assert!(matches!(acquired.await.unwrap(), AcquiredRun::Busy { .. }));
+    assert!(matches!(acquired.await.unwrap(), AcquiredRun::Busy));
     let acquired = world.store.acquire_batch(run.run(), 1, 1, "o").await;
-    assert!(matches!(acquired.unwrap(), AcquiredBatch::Busy { .. }));
+    assert!(matches!(acquired.unwrap(), AcquiredBatch::Busy));
 }
 
 #[tokio::test]

@@ -220,7 +220,7 @@ impl Look<'_> {
         }
     }
 
-    fn streak(&self, tenant: &str, change: &Change) {
+    fn streak(&mut self, tenant: &str, change: &Change) {
         if change.after.contains_key("ttl") {
             let detail = format!("{} expires", change.place);
             self.violate("fine print 8: a streak outlives its run", &detail);
@@ -234,5 +234,6 @@ impl Look<'_> {
             let detail = format!("{} in {}", change.place, self.run_state(&run));
             self.violate("invariant 9: each step in its state", &detail);
         }
+        self.streak_is_borne_out(&run, change);
     }
 }

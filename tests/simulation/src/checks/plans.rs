@@ -69,6 +69,7 @@ impl Look<'_> {
             Ok(seen) if seen.len() as u64 == told && told > 0 => {
                 let was_seen = |id: &ObjectId| seen.contains(&IdKey::of(&named, id).seen_key());
                 self.somebody_known_was_seen(run, &was_seen);
+                self.no_streak_of_the_seen(run, &was_seen);
                 self.canaries_sang(run, &was_seen);
             }
             other => {
@@ -162,6 +163,53 @@ impl Look<'_> {
             .collect()
     }
 
+    /// A streak counts runs that were told so by id, this one and those that completed before it.
+    pub(super) fn streak_is_borne_out(&mut self, run: &RunKey, change: &Change) {
+        let runs = number(&change.after, "runs").unwrap_or_default();
+        let key = (run.0.clone(), change.place.sk.clone());
+        if runs == 0 {
+            if let Some(told) = self.checks.not_found.get_mut(&key) {
+                told.remove(&run.1);
+            }
+            return;
+        }
+        let told = self.told(run, &change.place.sk);
+        let is_alive = told.iter().any(|it| matches!(it, Told::Alive(_)));
+        let known = self.checks.not_found.entry(key).or_default();
+        known.insert(run.1);
+        let completed = self.checks.completed.get(&run.0);
+        let earlier = completed.into_iter().flatten().rev();
+        let in_a_row = 1 + earlier.take_while(|run| known.contains(run)).count() as u64;
+        if is_alive || !told.contains(&Told::NotFound) || runs > in_a_row {
+            let place = &change.place;
+            let detail = format!("{place}: {runs} runs, {in_a_row} told so, now {told:?}");
+            self.violate(EVIDENCE, &detail);
+        }
+    }
+
+    /// Who was seen has no streak any more, whatever becomes of the run.
+    fn no_streak_of_the_seen(&self, run: &RunKey, was_seen: &dyn Fn(&ObjectId) -> bool) {
+        let pk = format!("streak#{}", run.0);
+        for (place, item) in self.mirror.range(Table::Coordination, &pk, "") {
+            let Ok(id) = ObjectId::new(&place.sk) else {
+                continue;
+            };
+            if was_seen(&id) && number(item, "runs").unwrap_or_default() > 0 {
+                let detail = format!("{}/{} saw {id}, who has a streak", run.0, run.1);
+                self.violate("fine print 8: a sighting breaks a streak", &detail);
+            }
+        }
+    }
+
+    /// What whoever writes this was told about a user by id.
+    fn told(&self, run: &RunKey, id: &str) -> Vec<Told> {
+        let (Some(invocation), Ok(id)) = (self.invocation, ObjectId::new(id)) else {
+            return Vec::new();
+        };
+        let told = lock(&invocation.told);
+        told.get(&(run.0.clone(), id)).cloned().unwrap_or_default()
+    }
+
     /// Whom a finalizer was told to be not there, by the run that it worked for.
     fn remember_not_found(&mut self, run: &RunKey) {
         let Some(invocation) = self.invocation else {
@@ -192,14 +240,7 @@ impl Look<'_> {
 
     /// What whoever made the plan was told has to bear it out.
     fn evidence(&self, run: &RunKey, entry: &Entry) {
-        let Ok(id) = ObjectId::new(&entry.id) else {
-            return self.violate(EVIDENCE, &format!("{entry:?} has no id"));
-        };
-        let told = self.invocation.map(|invocation| {
-            let told = lock(&invocation.told);
-            told.get(&(run.0.clone(), id)).cloned().unwrap_or_default()
-        });
-        let told = told.unwrap_or_default();
+        let told = self.told(run, &entry.id);
         let is_alive = told.iter().any(|it| matches!(it, Told::Alive(_)));
         let is_borne_out = match entry.reason.as_str() {
             "disabled" => self.is_candidate(run, entry) && !told.contains(&Told::Alive(Some(true))),
