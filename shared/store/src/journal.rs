@@ -1,6 +1,8 @@
 //! The journal: what every user was before a run changed him.
 
-use rollcall_core::ids::{RunRef, TenantId};
+use std::collections::BTreeSet;
+
+use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::status::StoredUser;
 
 use crate::error::StoreError;
@@ -46,6 +48,33 @@ pub(crate) fn journal_item(
 }
 
 impl Store {
+    /// Who of these, each with the version that he had before, was switched off by a run: the journal
+    /// knows it even of those whom somebody has changed since.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn switched_off(
+        &self,
+        run: &RunRef,
+        users: impl IntoIterator<Item = (&ObjectId, u64)>,
+    ) -> Result<BTreeSet<ObjectId>, StoreError> {
+        let keys: Vec<_> = users
+            .into_iter()
+            .map(|(id, version)| keys::journal(run, id, version))
+            .collect();
+        let mut switched_off = BTreeSet::new();
+        for item in self.get_many(Table::Coordination, &keys).await? {
+            let row = Row(&item);
+            if row.text_if_any("evidence")?.is_some() {
+                let sk = row.text("sk")?;
+                let id = sk.split_once('#').map_or(sk, |(id, _)| id);
+                let id = ObjectId::new(id).map_err(|e| StoreError::Invalid(e.to_string()))?;
+                switched_off.insert(id);
+            }
+        }
+        Ok(switched_off)
+    }
+
     /// A user's changes, the latest first, as far back as the journal is kept.
     ///
     /// # Errors

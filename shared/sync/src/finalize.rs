@@ -214,7 +214,8 @@ impl App {
         let ids: Vec<_> = group.iter().map(|entry| entry.id().clone()).collect();
         for _ in 0..REREADS_MAX {
             let users = self.store.users(&run.tenant, &ids).await?;
-            let sorted = sort_group(run, group, users);
+            let mut sorted = sort_group(run, group, users);
+            self.recall(run, &mut sorted).await?;
             let written = if sorted.due.is_empty() {
                 Ok(())
             } else {
@@ -232,9 +233,9 @@ impl App {
                             run = run.run, id = %entry.id(), reason = %entry.reason(),
                             evidence = entry.detail());
                     }
-                    for id in &sorted.changed_since {
+                    for entry in &sorted.changed_since {
                         info!(event = "user_left_alone", tenant = %run.tenant, run = run.run,
-                            %id, why = "changed since the plan");
+                            id = %entry.id(), why = "changed since the plan");
                     }
                     let now = sorted.due.iter().map(|(_, entry)| *entry);
                     return Ok(now.chain(sorted.done_before).collect());
@@ -249,6 +250,25 @@ impl App {
     }
 }
 
+impl App {
+    /// Who changed since the plan may have been switched off by it all the same, by an invocation that
+    /// did not come to the end, and then have been changed by a person. He counts.
+    async fn recall(&self, run: &RunRef, sorted: &mut Sorted<'_>) -> Result<(), Stop> {
+        if sorted.changed_since.is_empty() {
+            return Ok(());
+        }
+        let changed = sorted.changed_since.iter();
+        let users = changed.map(|entry| (entry.id(), entry.version()));
+        let switched_off = self.store.switched_off(run, users).await?;
+        let changed = std::mem::take(&mut sorted.changed_since);
+        let was_done = |entry: &&Deactivation| switched_off.contains(entry.id());
+        let (done, changed): (Vec<_>, Vec<_>) = changed.into_iter().partition(was_done);
+        sorted.done_before.extend(done);
+        sorted.changed_since = changed;
+        Ok(())
+    }
+}
+
 /// How far a finalizer came.
 enum Progress {
     /// The run has ended.
@@ -260,7 +280,7 @@ enum Progress {
 struct Sorted<'p> {
     due: Vec<(StoredUser, &'p Deactivation)>,
     done_before: Vec<&'p Deactivation>,
-    changed_since: Vec<rollcall_core::ids::ObjectId>,
+    changed_since: Vec<&'p Deactivation>,
 }
 
 fn sort_group<'p>(run: &RunRef, group: &'p [Deactivation], users: Vec<StoredUser>) -> Sorted<'p> {
@@ -284,7 +304,7 @@ fn sort_group<'p>(run: &RunRef, group: &'p [Deactivation], users: Vec<StoredUser
         } else if was_done {
             sorted.done_before.push(entry);
         } else {
-            sorted.changed_since.push(user.id);
+            sorted.changed_since.push(entry);
         }
     }
     sorted

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::dice::Dice;
+use crate::lambda::Function;
 use crate::weather::{Story, Theme, Weather};
 
 /// What the network does to a call of DynamoDB or SQS.
@@ -187,13 +188,24 @@ impl Chaos {
         (count > 0 && dice.per_mille(self.weather().unprocessed)).then(|| dice.index(count))
     }
 
-    pub(crate) fn fate(&self, dice: &Dice, lease_ms: u64, limit_ms: u64) -> Fate {
+    pub(crate) fn fate(
+        &self,
+        dice: &Dice,
+        function: Function,
+        lease_ms: u64,
+        limit_ms: u64,
+    ) -> Fate {
         let weather = self.weather();
         let of_writes = dice.per_mille(weather.at_writes);
-        // A worker makes a dozen calls, a finalizer three or four dozen; a third of them writes at most.
-        let last = if of_writes { 7 } else { dice.of([10, 30, 60]) };
+        // A worker makes a dozen calls, a finalizer three or four dozen; a third of them writes at
+        // most. The first write takes the lease, the last of a finalizer's carry the plan out.
+        let (first, last) = match (of_writes, function) {
+            (false, _) => dice.of([(1, 10), (1, 30), (1, 60)]),
+            (true, Function::Finalizer) => dice.of([(1, 8), (4, 8), (1, 1)]),
+            (true, _) => dice.of([(1, 6), (1, 6), (1, 1)]),
+        };
         let at = At {
-            nth: u32::try_from(dice.between(1, last)).unwrap_or(1),
+            nth: u32::try_from(dice.between(first, last)).unwrap_or(1),
             of_writes,
             after: dice.per_mille(if of_writes { 300 } else { 500 }),
         };
@@ -231,8 +243,10 @@ impl Chaos {
             .is_ok()
     }
 
-    pub(crate) fn loses_message(&self, dice: &Dice) -> bool {
-        dice.per_mille(self.weather().message_lost)
+    /// Whether a message is lost; one that came already, and whose function died, more often.
+    pub(crate) fn loses_message(&self, dice: &Dice, came_already: bool) -> bool {
+        let times = if came_already { 3 } else { 1 };
+        dice.per_mille(times * self.weather().message_lost)
     }
 
     /// How long a message or a schedule is late, in milliseconds.
@@ -244,8 +258,13 @@ impl Chaos {
         }
     }
 
-    pub(crate) fn graph_fails(&self, dice: &Dice) -> bool {
-        dice.per_mille(self.weather().graph)
+    pub(crate) fn graph_fails(&self, dice: &Dice, is_look_up: bool) -> bool {
+        let weather = self.weather();
+        dice.per_mille(if is_look_up {
+            weather.look_ups
+        } else {
+            weather.graph
+        })
     }
 
     pub(crate) fn graph_fails_for_long(&self, dice: &Dice) -> bool {
@@ -272,8 +291,10 @@ impl Chaos {
         dice.per_mille(self.weather().moves)
     }
 
-    /// Whether a replica of Graph is stale about somebody.
-    pub(crate) fn graph_lies(&self, dice: &Dice) -> bool {
-        dice.per_mille(self.weather().lies)
+    /// Whether a replica of Graph is stale about somebody; one that was stale a moment ago is so more
+    /// often.
+    pub(crate) fn graph_lies(&self, dice: &Dice, has_lied: bool) -> bool {
+        let times = if has_lied { 2 } else { 1 };
+        dice.per_mille(times * self.weather().lies)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -17,7 +18,9 @@ use serde_json::Value;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::checks::failures::ATTEMPT_MS_MAX;
 use crate::lambda::{Invocation, Moment, Served, Told};
+use crate::tenants::GRAPH_RETRY_S_MAX;
 use crate::world::{World, lock};
 
 /// Where Graph and its login are.
@@ -39,6 +42,16 @@ pub(crate) struct Lasting {
     lied: BTreeMap<(String, Uuid), u64>,
     /// How many page tokens more are dead: one that is freshened may be dead too.
     dead_tokens: u64,
+}
+
+impl Lasting {
+    /// Whether somebody was lied about in the run that a tenant has now.
+    fn lies(&self, world: &World, tenant: usize) -> bool {
+        let name = &world.tenants[tenant].name;
+        let run = world.active_run(name);
+        let mut lied = self.lied.iter();
+        lied.any(|((of, _), in_run)| of == name && Some(*in_run) == run)
+    }
 }
 
 impl Transport for Road {
@@ -75,6 +88,7 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
     });
     if let Some(invocation) = &invocation {
         remember_asked(invocation, endpoint, &request);
+        is_within_its_budget(world, invocation, endpoint, &request);
     }
     let answer = answer(world, request, faults);
     if answer.delay_ms >= limit_ms {
@@ -96,12 +110,18 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
     if let (Some(invocation), Some(tenant), Ok(body)) = (&invocation, tenant, &received.body)
         && received.status.is_success()
     {
+        *lock(&invocation.trying) = None;
         remember(world, invocation, endpoint, tenant, body);
     }
-    if let (Endpoint::Users, Some(tenant)) = (endpoint, tenant)
+    if let Some(tenant) = tenant
         && world.chaos.moves_somebody(&world.dice)
     {
-        world.churn_behind_the_scan(&world.tenants[tenant]);
+        let tenant = &world.tenants[tenant];
+        match endpoint {
+            Endpoint::Users => world.churn_behind_the_scan(tenant),
+            Endpoint::DeletedItems => world.restore_somebody(tenant),
+            _ => {}
+        }
     }
     if let Some(invocation) = &invocation {
         invocation.step(world, Moment::After, false).await;
@@ -131,6 +151,35 @@ fn tenant_of(world: &World, invocation: Option<&Invocation>, request: &Request) 
         return Some(index);
     }
     *lock(&invocation?.tenant)
+}
+
+/// A request is tried for as long as its tenant allows, and not longer.
+fn is_within_its_budget(
+    world: &World,
+    invocation: &Invocation,
+    endpoint: Endpoint,
+    request: &Request,
+) {
+    if endpoint == Endpoint::Token {
+        return;
+    }
+    let url = request.url().to_string();
+    let now_ms = world.now_ms();
+    let mut trying = lock(&invocation.trying);
+    let since_ms = match &*trying {
+        Some((tried, since_ms)) if *tried == url => *since_ms,
+        _ => now_ms,
+    };
+    *trying = Some((url, since_ms));
+    let stood_ms = invocation.stood_ms.load(Ordering::Relaxed);
+    let allowed_ms = GRAPH_RETRY_S_MAX * 1_000 + ATTEMPT_MS_MAX + stood_ms;
+    if now_ms - since_ms > allowed_ms {
+        let detail = format!("{endpoint:?} is tried for {} ms", now_ms - since_ms);
+        world.violate(
+            "invariant 9: a request is given up in its time",
+            format!("{detail} (by {}#{})", invocation.function, invocation.id),
+        );
+    }
 }
 
 /// Whom a request asks for in bulk.
@@ -176,7 +225,9 @@ fn faults(
     if is_next && lasting.dead_tokens > 0 {
         lasting.dead_tokens -= 1;
         let fault = Fault::PageToken(PageTokenError::NotFound);
-        return vec![(Matcher::any(), fault)];
+        let cut_off = world.dice.per_mille(100).then_some(Fault::Truncated);
+        let faults = [fault].into_iter().chain(cut_off);
+        return faults.map(|fault| (Matcher::any(), fault)).collect();
     }
     if world.chaos.graph_fails_for_long(&world.dice) {
         let until_ms = now_ms + world.dice.between(10_000, LASTING_MS_MAX);
@@ -187,7 +238,8 @@ fn faults(
         return vec![(when, fault)];
     }
     let mut faults = Vec::new();
-    if world.chaos.graph_fails(&world.dice) {
+    let is_look_up = matches!(endpoint, Endpoint::GetByIds | Endpoint::Batch);
+    if world.chaos.graph_fails(&world.dice, is_look_up) {
         let matcher = match endpoint {
             // Half of the faults of a batch are in one of its answers.
             Endpoint::Batch if world.dice.per_mille(500) => {
@@ -204,10 +256,16 @@ fn faults(
         if matches!(fault, Fault::PageToken(_)) {
             lasting.dead_tokens = world.dice.between(0, 3);
         }
+        if endpoint == Endpoint::Users && is_next && world.dice.per_mille(200) {
+            // Whatever it is, half of it arrives.
+            faults.push((Matcher::any(), Fault::Truncated));
+        }
         faults.push((matcher, fault));
     }
     if let Some(tenant) = tenant
-        && world.chaos.graph_lies(&world.dice)
+        && world
+            .chaos
+            .graph_lies(&world.dice, lasting.lies(world, tenant))
     {
         faults.extend(lies(world, &mut lasting, endpoint, tenant));
     }
@@ -439,6 +497,10 @@ fn remember(
             // Only a page that is whole is one.
             *lock(&invocation.served) = body["value"].as_array().map(|users| Served {
                 users: users.len() as u64,
+                decided: users
+                    .iter()
+                    .filter(|user| user["accountEnabled"].is_boolean())
+                    .count() as u64,
                 next_link: body["@odata.nextLink"].as_str().map(str::to_owned),
             });
         }

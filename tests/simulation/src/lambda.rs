@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -66,6 +66,10 @@ pub(crate) struct Invocation {
     pub(crate) asked: Mutex<BTreeSet<ObjectId>>,
     /// The last page of users that it was served whole.
     pub(crate) served: Mutex<Option<Served>>,
+    /// Which request of Graph it is trying, and since when, by the true clock.
+    pub(crate) trying: Mutex<Option<(String, u64)>>,
+    /// How long its machine has stood still, in milliseconds.
+    pub(crate) stood_ms: AtomicU64,
     /// When it was called, by its own clock.
     pub(crate) called_at_ms: u64,
 }
@@ -74,6 +78,8 @@ pub(crate) struct Invocation {
 #[derive(Debug, Clone)]
 pub(crate) struct Served {
     pub(crate) users: u64,
+    /// How many of them said whether they are enabled.
+    pub(crate) decided: u64,
     pub(crate) next_link: Option<String>,
 }
 
@@ -120,6 +126,7 @@ impl Invocation {
             Fate::Freezes(at, ms) if self.is_at(at, is_after, writes) => {
                 world.tell(|| format!("!! stands still for {ms} ms"));
                 world.mark("fault: a machine stood still");
+                self.stood_ms.fetch_add(ms, Ordering::Relaxed);
                 *lock(&self.thaws_at) = Some(Instant::now() + Duration::from_millis(ms));
                 tokio::task::yield_now().await;
                 world.tell(|| "goes on".into());
@@ -161,7 +168,7 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         function,
         fate: world
             .chaos
-            .fate(&world.dice, world.lease_ms_max(), limit_ms),
+            .fate(&world.dice, function, world.lease_ms_max(), limit_ms),
         calls: AtomicU32::new(0),
         writes: AtomicU32::new(0),
         dead: AtomicBool::new(false),
@@ -170,6 +177,8 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         told: Mutex::default(),
         asked: Mutex::default(),
         served: Mutex::default(),
+        trying: Mutex::default(),
+        stood_ms: AtomicU64::new(0),
         called_at_ms,
     });
     let app = world.app(skew_ms);

@@ -132,13 +132,13 @@ fn send(world: &Arc<World>, operation: &str, body: &Value) -> (u16, Value) {
 async fn life(world: Arc<World>, function: Function, id: String, body: String, delay_ms: u64) {
     let late_ms = world.chaos.late_ms(&world.dice) + world.chaos.latency_ms(&world.dice);
     sleep(Duration::from_millis(delay_ms + late_ms)).await;
-    if world.chaos.loses_message(&world.dice) {
-        world.mark("fault: a message lost");
-        world.tell(|| format!("!! SQS loses {body} for the {function}"));
-        return;
-    }
-    for _ in 0..RECEIVES_MAX {
+    for nth in 0..RECEIVES_MAX {
         if world.is_over() {
+            return;
+        }
+        if world.chaos.loses_message(&world.dice, nth > 0) {
+            world.mark("fault: a message lost");
+            world.tell(|| format!("!! SQS loses {body} for the {function}"));
             return;
         }
         let again_at = Instant::now() + Duration::from_millis(world.visibility_ms(function));

@@ -96,11 +96,16 @@ async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Resul
         for _ in 0..world.dice.between(0, 4) {
             world.churn(tenant);
         }
-        if world.chaos.theme == Theme::Leavers {
-            match world.dice.index(10) {
-                0..=6 => world.many_go(tenant),
-                7 | 8 => world.many_come_back(tenant),
-                _ => {}
+        let often = match world.chaos.theme {
+            Theme::Leavers => 900,
+            Theme::Any => 0,
+            _ => 300,
+        };
+        if world.dice.per_mille(often) {
+            if world.dice.per_mille(800) {
+                world.many_go(tenant);
+            } else {
+                world.many_come_back(tenant);
             }
         }
     }

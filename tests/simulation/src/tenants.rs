@@ -18,6 +18,9 @@ use crate::world::{World, lock};
 /// What every login name and display name begins with: a log that holds it tells of a person.
 pub(crate) const NAME_MARK: &str = "zq";
 
+/// The longest that a tenant here has a request to Graph tried, in seconds.
+pub(crate) const GRAPH_RETRY_S_MAX: u64 = 120;
+
 /// A tenant.
 #[derive(Debug)]
 pub(crate) struct SimTenant {
@@ -92,7 +95,7 @@ impl SimTenant {
             "scope": { "guests": dice.per_mille(300) },
             "guards": guards,
             "limits": {
-                "graph_retry_seconds_max": dice.of([5, 30, 120]),
+                "graph_retry_seconds_max": dice.of([5, 30, GRAPH_RETRY_S_MAX]),
                 "run_deadline_minutes": deadline_minutes,
                 "lease_seconds": lease_s,
             },
@@ -239,7 +242,6 @@ impl World {
             let ids = directory.users().map(|user| user.id);
             ids.filter(|id| *id != tenant.anchor).collect()
         };
-        let binned: Vec<_> = tenant.graph.directory().deleted().map(|u| u.id).collect();
         let someone = dice.pick(&live).unwrap_or(tenant.anchor);
         let is_anchor = someone == tenant.anchor;
         match dice.index(16) {
@@ -269,11 +271,7 @@ impl World {
                     self.set_enabled(tenant, id, Some(true));
                 }
             }
-            10 => {
-                if let Some(id) = dice.pick(&binned) {
-                    self.change(tenant, id, "comes back", |d| d.restore(id).is_ok());
-                }
-            }
+            10 => self.restore_somebody(tenant),
             11 if !is_anchor => self.set_enabled(tenant, someone, None),
             12 => {
                 let kind = dice.of([Some("Guest"), Some("Member"), Some("Member"), None]);
@@ -298,6 +296,14 @@ impl World {
                 });
             }
             _ => {}
+        }
+    }
+
+    /// Somebody comes back from the bin.
+    pub(crate) fn restore_somebody(&self, tenant: &SimTenant) {
+        let binned: Vec<_> = tenant.graph.directory().deleted().map(|u| u.id).collect();
+        if let Some(id) = self.dice.pick(&binned) {
+            self.change(tenant, id, "comes back", |d| d.restore(id).is_ok());
         }
     }
 

@@ -22,6 +22,7 @@ pub(crate) struct Weather {
     pub(crate) graph_lasting: u32,
     pub(crate) lies: u32,
     pub(crate) moves: u32,
+    pub(crate) look_ups: u32,
     pub(crate) dead_token: u32,
     pub(crate) blind: u32,
     pub(crate) by_hand: u32,
@@ -48,6 +49,7 @@ impl Weather {
         graph_lasting: 0,
         lies: 0,
         moves: 0,
+        look_ups: 0,
         dead_token: 0,
         blind: 0,
         by_hand: 0,
@@ -89,6 +91,7 @@ impl Weather {
             graph_lasting: level(3, 30),
             lies: level(60, 300),
             moves: level(80, 400),
+            look_ups: level(30, 200),
             dead_token: 0,
             blind: 400,
             by_hand: level(10, 40),
@@ -103,14 +106,16 @@ impl Weather {
             Theme::Leavers => Self {
                 dies: dice.of([self.dies, 150, 300]),
                 at_writes: 800,
+                message_lost: dice.of([self.message_lost, 120]),
+                moves: self.moves.max(150),
                 ..self
             },
             Theme::Restarts => Self {
                 dead_token: 250,
                 moves: self.moves.max(300),
                 graph: self.graph.max(60),
-                dies: dice.of([self.dies, 150]),
-                at_writes: 800,
+                dies: dice.of([self.dies, 300]),
+                at_writes: 900,
                 ..self
             },
             Theme::LateWrites => Self {
@@ -126,7 +131,8 @@ impl Weather {
             },
             Theme::Replicas => Self {
                 lies: 300,
-                graph: self.graph.max(100),
+                graph: self.graph.max(60),
+                look_ups: 350,
                 graph_lasting: dice.of([self.graph_lasting, 20]),
                 blind: 700,
                 ..self

@@ -1,5 +1,7 @@
 //! Failures: a run fails for a reason that there was, and no sooner than it must.
 
+use std::sync::atomic::Ordering;
+
 use rollcall_core::ids::ObjectId;
 
 use super::{Look, RunKey};
@@ -13,7 +15,7 @@ const EXPLAINED: &str = "invariant 9: a run fails for a reason that there was";
 /// invocation that stood still, and some sweeps.
 const RECOVERED_MS: u64 = 1_800_000;
 /// How much longer than its budget a request may take, in milliseconds: the attempt under way.
-const ATTEMPT_MS_MAX: u64 = 35_000;
+pub(crate) const ATTEMPT_MS_MAX: u64 = 35_000;
 
 impl Look<'_> {
     pub(super) fn failed(&self, run: &RunKey, item: &Item) {
@@ -64,7 +66,9 @@ impl Look<'_> {
         let settings = self.settings(run);
         let budget_s = settings["limits"]["graph_retry_seconds_max"].as_u64();
         // A machine that stood still has tried for as long.
-        let stood_ms = 3 * self.world.lease_ms_max();
+        let stood_ms = self
+            .invocation
+            .map_or(0, |it| it.stood_ms.load(Ordering::Relaxed));
         let allowed_ms = budget_s.unwrap_or_default() * 1_000 + ATTEMPT_MS_MAX + stood_ms;
         tried_ms.is_some_and(|tried_ms| tried_ms > allowed_ms)
     }

@@ -3,7 +3,7 @@
 
 mod batches;
 pub(crate) mod end;
-mod failures;
+pub(crate) mod failures;
 mod heads;
 mod pages;
 mod plans;

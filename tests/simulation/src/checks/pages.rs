@@ -18,6 +18,8 @@ const ORDER: &str = "fine print 1: sightings are ordered";
 pub(super) struct Pages {
     /// Who is stored in full, and in which generations.
     full: HashMap<IdKey, BTreeSet<u64>>,
+    /// By generation: how many users said whether they are enabled.
+    decided: BTreeMap<u64, u64>,
     /// The next links of each generation.
     links: BTreeMap<u64, BTreeSet<String>>,
 }
@@ -40,6 +42,7 @@ impl Look<'_> {
             return self.violate(WHOLE, &format!("{} cannot be read", change.place));
         };
         self.is_what_graph_served(change, &payload);
+        self.is_no_list_of_nulls(run, generation, payload.next_link.is_none());
         let again = self.comes_again(run, generation, &payload, change);
         let pk = format!("batch#{}#{}", run.0, run.1);
         let batch = self
@@ -70,6 +73,18 @@ impl Look<'_> {
                 change.place
             );
             self.violate(WHOLE, &detail);
+        }
+    }
+
+    /// A list that says of nobody whether he is enabled is read without the permission for it.
+    fn is_no_list_of_nulls(&mut self, run: &RunKey, generation: u64, is_last: bool) {
+        let served = self.invocation.and_then(|it| lock(&it.served).clone());
+        let pages = self.checks.pages.entry(run.clone()).or_default();
+        let decided = pages.decided.entry(generation).or_default();
+        *decided += served.map_or(0, |served| served.decided);
+        if is_last && *decided == 0 {
+            let detail = format!("{}/{} was sealed on nulls alone", run.0, run.1);
+            self.violate("fine print 4: null decides nothing", &detail);
         }
     }
 
