@@ -58,13 +58,24 @@ pub(crate) enum Fate {
     Freezes(At, u64),
 }
 
+/// Which calls of an invocation are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// All.
+    Calls,
+    /// Those that write.
+    Writes,
+    /// Those that write, from the first on that a plan is in.
+    PlanWrites,
+}
+
 /// When something happens to an invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct At {
-    /// At which of its calls, or of its writes: the first is 1.
+    /// At which of them: the first is 1.
     pub(crate) nth: u32,
-    /// Whether only calls that write are counted.
-    pub(crate) of_writes: bool,
+    /// Of which calls.
+    pub(crate) of: Of,
     /// Not before the call is sent, but after it was applied.
     pub(crate) after: bool,
 }
@@ -199,21 +210,26 @@ impl Chaos {
         let of_writes = dice.per_mille(weather.at_writes);
         // A worker makes a dozen calls, a finalizer three or four dozen; a third of them writes at
         // most. The first write takes the lease, the last of a finalizer's carry the plan out.
-        let (first, last) = match (of_writes, function) {
-            (false, _) => dice.of([(1, 10), (1, 30), (1, 60)]),
-            (true, Function::Finalizer) => dice.of([(1, 8), (4, 8), (1, 1)]),
-            (true, _) => dice.of([(1, 6), (1, 6), (1, 1)]),
+        let (of, last) = match (of_writes, function) {
+            (false, _) => dice.of([(Of::Calls, 10), (Of::Calls, 30), (Of::Calls, 60)]),
+            (true, Function::Finalizer) => {
+                let plan = (Of::PlanWrites, 6);
+                dice.of([(Of::Writes, 8), (Of::Writes, 1), plan, plan])
+            }
+            (true, _) => dice.of([(Of::Writes, 6), (Of::Writes, 6), (Of::Writes, 1)]),
         };
         let at = At {
-            nth: u32::try_from(dice.between(first, last)).unwrap_or(1),
-            of_writes,
+            nth: u32::try_from(dice.between(1, last)).unwrap_or(1),
+            of,
             after: dice.per_mille(if of_writes { 300 } else { 500 }),
         };
         if dice.per_mille(weather.dies) {
             Fate::Dies(at)
         } else if dice.per_mille(weather.freezes) {
-            let long_ms = dice.of([3 * lease_ms, (limit_ms - limit_ms / 4).max(3 * lease_ms)]);
-            Fate::Freezes(at, dice.between(100, long_ms))
+            // For a moment, beyond its lease, or until it is time to stop.
+            let any_ms = dice.between(100, 3 * lease_ms);
+            let long_ms = dice.between(lease_ms, 3 * lease_ms);
+            Fate::Freezes(at, dice.of([any_ms, long_ms, limit_ms - limit_ms / 4]))
         } else {
             Fate::Lives
         }
@@ -243,10 +259,14 @@ impl Chaos {
             .is_ok()
     }
 
-    /// Whether a message is lost; one that came already, and whose function died, more often.
+    /// Whether a message is lost, the first time or when it should come again.
     pub(crate) fn loses_message(&self, dice: &Dice, came_already: bool) -> bool {
-        let times = if came_already { 3 } else { 1 };
-        dice.per_mille(times * self.weather().message_lost)
+        let weather = self.weather();
+        dice.per_mille(if came_already {
+            weather.redelivery_lost
+        } else {
+            weather.message_lost
+        })
     }
 
     /// How long a message or a schedule is late, in milliseconds.

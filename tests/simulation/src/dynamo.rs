@@ -25,6 +25,9 @@ use crate::world::{SimClock, World};
 /// How long one try of a call may take, in milliseconds: as the deployed functions have it.
 pub(crate) const ATTEMPT_MS_MAX: u64 = 5_000;
 
+/// What the key of a plan begins with.
+const PLAN: &[u8] = b"\"plan#";
+
 /// An answer of a service: status and body.
 pub(crate) type Reply = (u16, Vec<u8>);
 
@@ -99,6 +102,8 @@ async fn exchange(
     let invocation = Invocation::current();
     let writes = matches!(operation.as_str(), "UpdateItem" | "TransactWriteItems");
     if let Some(invocation) = &invocation {
+        let names_plan = body.windows(PLAN.len()).any(|it| it == PLAN);
+        invocation.calls_dynamo(writes, names_plan);
         invocation.step(world, Moment::Before, writes).await;
     }
     let fault = match &invocation {

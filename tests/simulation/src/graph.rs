@@ -120,6 +120,7 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
         match endpoint {
             Endpoint::Users => world.churn_behind_the_scan(tenant),
             Endpoint::DeletedItems => world.restore_somebody(tenant),
+            Endpoint::GetByIds => world.enable_somebody(tenant),
             _ => {}
         }
     }

@@ -16,7 +16,7 @@ use rollcall_sync::{App, HandlerError, stop_at_ms};
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::chaos::{At, Fate};
+use crate::chaos::{At, Fate, Of};
 use crate::world::{World, lock};
 
 /// Which function.
@@ -56,6 +56,8 @@ pub(crate) struct Invocation {
     fate: Fate,
     calls: AtomicU32,
     writes: AtomicU32,
+    plan_writes: AtomicU32,
+    knows_plan: AtomicBool,
     dead: AtomicBool,
     thaws_at: Mutex<Option<Instant>>,
     /// Whose Graph it asks.
@@ -109,12 +111,23 @@ impl Invocation {
         INVOCATION.try_with(Arc::clone).ok()
     }
 
+    /// A call is about to be sent to DynamoDB.
+    pub(crate) fn calls_dynamo(&self, writes: bool, names_plan: bool) {
+        let writes = u32::from(writes);
+        self.writes.fetch_add(writes, Ordering::Relaxed);
+        if names_plan {
+            self.knows_plan.store(true, Ordering::Relaxed);
+        }
+        if self.knows_plan.load(Ordering::Relaxed) {
+            self.plan_writes.fetch_add(writes, Ordering::Relaxed);
+        }
+    }
+
     /// Passes a point at which the invocation may die or freeze, around a call that writes or not.
     pub(crate) async fn step(&self, world: &World, moment: Moment, writes: bool) {
         let is_after = moment == Moment::After;
         if !is_after {
             self.calls.fetch_add(1, Ordering::Relaxed);
-            self.writes.fetch_add(u32::from(writes), Ordering::Relaxed);
         }
         match self.fate {
             Fate::Dies(at) if self.is_at(at, is_after, writes) => {
@@ -136,12 +149,14 @@ impl Invocation {
     }
 
     fn is_at(&self, at: At, is_after: bool, writes: bool) -> bool {
-        let count = if at.of_writes {
-            &self.writes
-        } else {
-            &self.calls
+        let count = match at.of {
+            Of::Calls => &self.calls,
+            Of::Writes => &self.writes,
+            Of::PlanWrites => &self.plan_writes,
         };
-        at.after == is_after && (writes || !at.of_writes) && at.nth == count.load(Ordering::Relaxed)
+        at.after == is_after
+            && (writes || at.of == Of::Calls)
+            && at.nth == count.load(Ordering::Relaxed)
     }
 }
 
@@ -171,6 +186,8 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
             .fate(&world.dice, function, world.lease_ms_max(), limit_ms),
         calls: AtomicU32::new(0),
         writes: AtomicU32::new(0),
+        plan_writes: AtomicU32::new(0),
+        knows_plan: AtomicBool::new(false),
         dead: AtomicBool::new(false),
         thaws_at: Mutex::new(None),
         tenant: Mutex::new(None),

@@ -98,8 +98,9 @@ async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Resul
         }
         let often = match world.chaos.theme {
             Theme::Leavers => 900,
+            Theme::LateWrites | Theme::Hands => 600,
+            Theme::Restarts | Theme::Replicas => 300,
             Theme::Any => 0,
-            _ => 300,
         };
         if world.dice.per_mille(often) {
             if world.dice.per_mille(800) {

@@ -66,11 +66,11 @@ impl SimTenant {
         };
         let confirmed_by = dice.of([2, 2, 2, 3]);
         let deadline_minutes = match chaos.theme {
-            Theme::Leavers | Theme::LateWrites => dice.of([3, 3, 10, 120]),
+            Theme::Leavers | Theme::LateWrites => dice.of([3, 3, 3, 10]),
             _ => dice.of([3, 10, 120]),
         };
         let is_lenient = if chaos.theme == Theme::Leavers {
-            200
+            400
         } else {
             600
         };
@@ -258,19 +258,7 @@ impl World {
                 self.change(tenant, someone, "vanishes", |d| d.purge(someone).is_ok());
             }
             6 | 7 if !is_anchor => self.set_enabled(tenant, someone, Some(false)),
-            8 | 9 => {
-                let all: Vec<_> = live.iter().copied().chain([tenant.anchor]).collect();
-                let off = |id: &Uuid| {
-                    let directory = tenant.graph.directory();
-                    directory
-                        .get(*id)
-                        .is_some_and(|u| u.account_enabled != Some(true))
-                };
-                let off: Vec<_> = all.into_iter().filter(off).collect();
-                if let Some(id) = dice.pick(&off) {
-                    self.set_enabled(tenant, id, Some(true));
-                }
-            }
+            8 | 9 => self.enable_somebody(tenant),
             10 => self.restore_somebody(tenant),
             11 if !is_anchor => self.set_enabled(tenant, someone, None),
             12 => {
@@ -304,6 +292,20 @@ impl World {
         let binned: Vec<_> = tenant.graph.directory().deleted().map(|u| u.id).collect();
         if let Some(id) = self.dice.pick(&binned) {
             self.change(tenant, id, "comes back", |d| d.restore(id).is_ok());
+        }
+    }
+
+    /// Somebody who was disabled is enabled.
+    pub(crate) fn enable_somebody(&self, tenant: &SimTenant) {
+        let off: Vec<_> = {
+            let directory = tenant.graph.directory();
+            let off = directory
+                .users()
+                .filter(|user| user.account_enabled != Some(true));
+            off.map(|user| user.id).collect()
+        };
+        if let Some(id) = self.dice.pick(&off) {
+            self.set_enabled(tenant, id, Some(true));
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Checks {
     deactivated: HashMap<RunKey, BTreeSet<String>>,
     /// What each run did to a user first, by its batches.
     worked: HashMap<RunKey, BTreeMap<String, &'static str>>,
+    /// Which invocation made each run's plan.
+    planners: HashMap<RunKey, u64>,
     /// In which runs a finalizer was told that a user is not found.
     not_found: HashMap<(String, String), BTreeSet<u64>>,
     /// The runs of each tenant that completed, in their order.

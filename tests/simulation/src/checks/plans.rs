@@ -44,6 +44,9 @@ impl Look<'_> {
             return;
         }
         self.written_once(change);
+        if let Some(invocation) = self.invocation {
+            self.checks.planners.insert(run.clone(), invocation.id);
+        }
         self.complete_list(&run);
         self.seen_is_true(&run, &change.after);
         self.settings_are_the_same(&run);

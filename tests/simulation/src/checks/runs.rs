@@ -40,6 +40,7 @@ impl Look<'_> {
         self.lease(change);
         if before != after {
             self.world.mark(mark(&after, text(&change.after, "reason")));
+            self.mark_a_plan_read_back(&run, &after);
             match after.as_str() {
                 "APPLYING" => {
                     self.within_the_deadline(&run, "the first deactivation");
@@ -60,6 +61,18 @@ impl Look<'_> {
             }
         }
         self.generation(&run, change);
+    }
+
+    /// Counts how often somebody else goes on by a plan than who made it.
+    fn mark_a_plan_read_back(&self, run: &RunKey, after: &str) {
+        let planner = self.checks.planners.get(run);
+        let is_another = planner.is_some() && planner != self.invocation.map(|it| &it.id);
+        match after {
+            "HELD" if is_another => self.world.mark("plans read back and held"),
+            "APPLYING" if is_another => self.world.mark("plans read back and begun"),
+            "COMPLETED" if is_another => self.world.mark("plans read back and ended"),
+            _ => {}
+        }
     }
 
     /// Before a generation begins, the one before is closed.
