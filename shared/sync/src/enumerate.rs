@@ -1,13 +1,15 @@
 //! The enumerator: pages of Graph become pages and batches of the store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rollcall_core::batch::BatchState;
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::FailReason;
 use rollcall_core::settings::TenantSettings;
 use rollcall_graph::{GraphClient, GraphError, NextLink, PageAt, UsersPage};
-use rollcall_store::{AcquiredRun, ChainEnd, PageCommit, RunLease, RunRecord, RunStep, Usage};
+use rollcall_store::{
+    AcquiredRun, BatchRecord, ChainEnd, PageCommit, RunLease, RunRecord, RunStep, Usage,
+};
 use tracing::{error, info, warn};
 
 use crate::app::App;
@@ -171,6 +173,7 @@ impl Enumeration<'_> {
     async fn resume(&mut self) -> Result<(), Stop> {
         let (store, run) = (&self.app.store, self.lease.run());
         let batches = while_kept(store, self.lease, store.batches(run, None)).await??;
+        check_listed(&batches, &self.end)?;
         let mut was_left = false;
         for batch in batches {
             let read = store.page(run, batch.generation, batch.page, &batch.digest);
@@ -190,12 +193,6 @@ impl Enumeration<'_> {
             } else if batch.page == self.end.page {
                 self.next = Some(self.graph.next_link(link)?);
             }
-        }
-        if self.end.page > 0 && self.next.is_none() {
-            return Err(Stop::Fail(
-                FailReason::Incomplete,
-                format!("the batch of page {} is missing", self.end.page),
-            ));
         }
         if was_left {
             self.new_generation().await?;
@@ -342,6 +339,35 @@ impl Enumeration<'_> {
         self.freshened_after = 0;
         Ok(())
     }
+}
+
+/// Everything that was committed is in the list: in the generation of `end` each page up to it, and in
+/// every earlier one page 1 at least, without a gap. Whoever goes on from a list that is cut off does
+/// not know who was seen before.
+fn check_listed(batches: &[BatchRecord], end: &ChainEnd) -> Result<(), Stop> {
+    let mut pages: BTreeMap<u32, u32> = BTreeMap::new();
+    let missing = |generation, page| {
+        let detail = format!("the batch of page {page} of generation {generation} is missing");
+        Stop::Fail(FailReason::Incomplete, detail)
+    };
+    for batch in batches {
+        let last = pages.entry(batch.generation).or_default();
+        *last += 1;
+        if batch.page != *last {
+            return Err(missing(batch.generation, *last));
+        }
+    }
+    for generation in 1..=end.generation {
+        let last = pages.get(&generation).copied().unwrap_or_default();
+        let is_whole = match generation == end.generation {
+            true => last == end.page,
+            false => last > 0,
+        };
+        if !is_whole {
+            return Err(missing(generation, last + 1));
+        }
+    }
+    Ok(())
 }
 
 fn unreliable(detail: String) -> Stop {

@@ -65,8 +65,9 @@ pub(crate) enum Of {
     Calls,
     /// Those that write.
     Writes,
-    /// Those that write, from the first on that a plan is in.
-    PlanWrites,
+    /// Those that write, from the first call on that is about the end of something: a plan, a
+    /// generation whose batches are revoked.
+    LastWrites,
 }
 
 /// When something happens to an invocation.
@@ -211,19 +212,27 @@ impl Chaos {
         // A worker makes a dozen calls, a finalizer three or four dozen; a third of them writes at
         // most. The first write takes the lease, the last of a finalizer's carry the plan out.
         let (of, last) = match (of_writes, function) {
+            (false, Function::Worker) => dice.of([(Of::Calls, 5), (Of::Calls, 30)]),
             (false, _) => dice.of([(Of::Calls, 10), (Of::Calls, 30), (Of::Calls, 60)]),
             (true, Function::Finalizer) => {
-                let plan = (Of::PlanWrites, 6);
+                let plan = (Of::LastWrites, 6);
                 dice.of([(Of::Writes, 8), (Of::Writes, 1), plan, plan])
             }
+            (true, Function::Enumerator) if self.theme == Theme::Restarts => {
+                dice.of([(Of::Writes, 6), (Of::LastWrites, 3)])
+            }
             (true, _) => dice.of([(Of::Writes, 6), (Of::Writes, 6), (Of::Writes, 1)]),
+        };
+        let dies = match (self.theme, function) {
+            (Theme::Leavers, Function::Finalizer) => weather.dies.max(weather.plan_dies),
+            _ => weather.dies,
         };
         let at = At {
             nth: u32::try_from(dice.between(1, last)).unwrap_or(1),
             of,
             after: dice.per_mille(if of_writes { 300 } else { 500 }),
         };
-        if dice.per_mille(weather.dies) {
+        if dice.per_mille(dies) {
             Fate::Dies(at)
         } else if dice.per_mille(weather.freezes) {
             // For a moment, beyond its lease, or until it is time to stop.

@@ -27,6 +27,8 @@ pub(crate) const ATTEMPT_MS_MAX: u64 = 5_000;
 
 /// What the key of a plan begins with.
 const PLAN: &[u8] = b"\"plan#";
+/// The state of a batch that is revoked.
+const REVOKED: &[u8] = b"\"REVOKED\"";
 
 /// An answer of a service: status and body.
 pub(crate) type Reply = (u16, Vec<u8>);
@@ -102,8 +104,8 @@ async fn exchange(
     let invocation = Invocation::current();
     let writes = matches!(operation.as_str(), "UpdateItem" | "TransactWriteItems");
     if let Some(invocation) = &invocation {
-        let names_plan = body.windows(PLAN.len()).any(|it| it == PLAN);
-        invocation.calls_dynamo(writes, names_plan);
+        let names = |part: &[u8]| body.windows(part.len()).any(|it| it == part);
+        invocation.calls_dynamo(writes, names(PLAN) || names(REVOKED));
         invocation.step(world, Moment::Before, writes).await;
     }
     let fault = match &invocation {

@@ -56,8 +56,8 @@ pub(crate) struct Invocation {
     fate: Fate,
     calls: AtomicU32,
     writes: AtomicU32,
-    plan_writes: AtomicU32,
-    knows_plan: AtomicBool,
+    last_writes: AtomicU32,
+    is_at_the_end: AtomicBool,
     dead: AtomicBool,
     thaws_at: Mutex<Option<Instant>>,
     /// Whose Graph it asks.
@@ -112,14 +112,14 @@ impl Invocation {
     }
 
     /// A call is about to be sent to DynamoDB.
-    pub(crate) fn calls_dynamo(&self, writes: bool, names_plan: bool) {
+    pub(crate) fn calls_dynamo(&self, writes: bool, names_end: bool) {
         let writes = u32::from(writes);
         self.writes.fetch_add(writes, Ordering::Relaxed);
-        if names_plan {
-            self.knows_plan.store(true, Ordering::Relaxed);
+        if names_end {
+            self.is_at_the_end.store(true, Ordering::Relaxed);
         }
-        if self.knows_plan.load(Ordering::Relaxed) {
-            self.plan_writes.fetch_add(writes, Ordering::Relaxed);
+        if self.is_at_the_end.load(Ordering::Relaxed) {
+            self.last_writes.fetch_add(writes, Ordering::Relaxed);
         }
     }
 
@@ -152,7 +152,7 @@ impl Invocation {
         let count = match at.of {
             Of::Calls => &self.calls,
             Of::Writes => &self.writes,
-            Of::PlanWrites => &self.plan_writes,
+            Of::LastWrites => &self.last_writes,
         };
         at.after == is_after
             && (writes || at.of == Of::Calls)
@@ -186,8 +186,8 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
             .fate(&world.dice, function, world.lease_ms_max(), limit_ms),
         calls: AtomicU32::new(0),
         writes: AtomicU32::new(0),
-        plan_writes: AtomicU32::new(0),
-        knows_plan: AtomicBool::new(false),
+        last_writes: AtomicU32::new(0),
+        is_at_the_end: AtomicBool::new(false),
         dead: AtomicBool::new(false),
         thaws_at: Mutex::new(None),
         tenant: Mutex::new(None),

@@ -17,7 +17,8 @@ use crate::world::{World, lock};
 
 /// How long a bad day is waited for, in milliseconds. What is not over by then goes on in the next.
 const DAY_MS_MAX: u64 = 2_400_000;
-/// How long changes go on while runs are under way, in milliseconds: about as long as a run takes.
+/// How long changes go on while runs are under way, in milliseconds: about as long as a run takes, or
+/// more than that when it is left half-way.
 const CHURN_MS_MAX: u64 = 30_000;
 /// How long after a run's deadline its end is waited for, in milliseconds: a lease of a process that
 /// died, some sweeps, and an invocation that still stands still.
@@ -140,8 +141,11 @@ async fn full(world: Arc<World>) {
 fn changes(world: &Arc<World>, store: &rollcall_store::Store) -> JoinHandle<()> {
     let (world, store) = (Arc::clone(world), store.clone());
     tokio::spawn(async move {
+        let pause_ms_max = world
+            .dice
+            .of([CHURN_MS_MAX / 4, CHURN_MS_MAX / 4, 2 * CHURN_MS_MAX]);
         for _ in 0..world.dice.between(0, 8) {
-            let pause_ms = world.dice.between(0, CHURN_MS_MAX / 4);
+            let pause_ms = world.dice.between(0, pause_ms_max);
             sleep(Duration::from_millis(pause_ms)).await;
             let Some(tenant) = world.tenants.get(world.dice.index(world.tenants.len())) else {
                 return;

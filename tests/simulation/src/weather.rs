@@ -13,6 +13,7 @@ pub(crate) struct Weather {
     pub(crate) lag: u32,
     pub(crate) list_lost: u32,
     pub(crate) dies: u32,
+    pub(crate) plan_dies: u32,
     pub(crate) freezes: u32,
     pub(crate) skewed: u32,
     pub(crate) doubled: u32,
@@ -41,6 +42,7 @@ impl Weather {
         lag: 0,
         list_lost: 0,
         dies: 0,
+        plan_dies: 0,
         freezes: 0,
         skewed: 0,
         doubled: 0,
@@ -84,6 +86,7 @@ impl Weather {
             lag: level(200, 900),
             list_lost: dice.of([0, 0, 0, 15, 100]),
             dies: level(40, 200),
+            plan_dies: 0,
             freezes: level(40, 200),
             skewed: level(200, 800),
             doubled: level(60, 400),
@@ -107,7 +110,7 @@ impl Weather {
         match theme {
             Theme::Any => self,
             Theme::Leavers => Self {
-                dies: dice.of([self.dies, 300, 500]),
+                plan_dies: dice.of([0, 600]),
                 at_writes: 800,
                 redelivery_lost: dice.of([self.redelivery_lost, 500]),
                 moves: self.moves.max(150),

@@ -25,6 +25,9 @@ pub(super) struct Bug {
     pub(super) breaks: String,
     /// What goes wrong, and for whom.
     pub(super) story: String,
+    /// Whether it was in the shipped code once, and was found here: its seed is its regression test.
+    #[serde(default)]
+    pub(super) was_real: bool,
     /// The source file, from the workspace's root.
     pub(super) file: String,
     /// The text that it stands in for: once in the file.

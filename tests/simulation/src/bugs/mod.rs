@@ -13,20 +13,19 @@ mod table;
 mod tests;
 mod trial;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use catalogue::Bug;
+use scratch::Program;
 use trial::{Trial, Verdict};
 
 /// How often a bug is given a chance to show, unless the command says otherwise: enough for one that
 /// needs three rare things at once.
-pub const SEEDS_MAX: u64 = 2_000;
-
-/// What a quick hunt leaves out, in seeds: a hundred take some seconds.
-const QUICK_SEEDS_MAX: u64 = 100;
+pub const SEEDS_MAX: u64 = 4_000;
 
 /// The name that stands for "no bug at all".
 const NO_BUG: &str = "none";
@@ -37,7 +36,7 @@ pub struct Options {
     /// Run this seeded bug only; can be given more than once
     #[arg(long = "only", value_name = "NAME")]
     pub only: Vec<String>,
-    /// Leave out the seeded bugs that took more than 100 seeds when the table was written
+    /// Try the seed that the table names for a seeded bug before all others
     #[arg(long = "quick")]
     pub quick: bool,
     /// The most seeds that a seeded bug may need
@@ -88,23 +87,19 @@ pub fn run(options: &Options) -> Result<Outcome> {
         .ancestors()
         .nth(2)
         .context("the simulation's crate is not two folders below its workspace")?;
-    let mut bugs = chosen(catalogue::load()?, &options.only)?;
+    let bugs = chosen(catalogue::load()?, &options.only)?;
     if options.write && (options.quick || !options.only.is_empty()) {
         bail!("--write needs all bugs: leave out --only and --quick");
     }
-    if options.quick {
-        let slow = table::slower_than(QUICK_SEEDS_MAX)?;
-        bugs.retain(|bug| !slow.contains(&bug.name));
-        say(&format!("leaving out {} that take long", slow.len()))?;
-    }
+    let known = if options.quick {
+        table::seeds()?
+    } else {
+        BTreeMap::new()
+    };
     say("planting the bugs and building, which takes some minutes the first time")?;
     let program = scratch::build(sources, &catalogue::load()?)?;
-    let trials = trial::hunt(&program, &bugs, options.seeds_max)?;
-    let hardest = trials.iter().filter_map(Trial::seeds).max().unwrap_or(1);
-    say(&format!(
-        "\nall bugs asleep: {hardest} seeds, as many as the hardest bug needed"
-    ))?;
-    let asleep = trial::judge(&program, NO_BUG, hardest)?;
+    let trials = trial::hunt(&program, &bugs, options.seeds_max, &known)?;
+    let asleep = sleep(&program, &trials, options.quick)?;
     say(&asleep.to_string())?;
     let table = table::markdown(&trials);
     say(&format!("\n{table}"))?;
@@ -122,6 +117,26 @@ pub fn run(options: &Options) -> Result<Outcome> {
         table::write(&table)?;
     }
     Ok(outcome)
+}
+
+/// The same seeds with every bug asleep: all up to the hardest, or only those that showed a bug.
+fn sleep(program: &Program, trials: &[Trial], is_quick: bool) -> Result<Verdict> {
+    let seeds: BTreeSet<_> = trials.iter().filter_map(Trial::seeds).collect();
+    if !is_quick {
+        let hardest = seeds.last().copied().unwrap_or(1);
+        say(&format!(
+            "\nall bugs asleep: {hardest} seeds, as many as the hardest bug needed"
+        ))?;
+        return trial::judge(program, NO_BUG, 1, hardest);
+    }
+    say(&format!("\nall bugs asleep: the {} seeds", seeds.len()))?;
+    for seed in seeds {
+        let verdict = trial::judge(program, NO_BUG, seed, 1)?;
+        if verdict != Verdict::Passed {
+            return Ok(verdict);
+        }
+    }
+    Ok(Verdict::Passed)
 }
 
 fn chosen(bugs: Vec<Bug>, only: &[String]) -> Result<Vec<Bug>> {

@@ -1,6 +1,6 @@
 //! The table of the bugs, and its place in the README.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -27,10 +27,11 @@ pub(super) fn markdown(trials: &[Trial]) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             table,
-            "| `{}` | {} | {} | {seeds} | {} |",
+            "| `{}` | {} | {} | {seeds} | {}{} |",
             bug.name,
             cell(&bug.breaks),
             cell(by),
+            if bug.was_real { "† " } else { "" },
             cell(&bug.story)
         );
     }
@@ -54,21 +55,19 @@ pub(super) fn write(table: &str) -> Result<()> {
     fs::write(&path, after).with_context(told)
 }
 
-/// Which bugs took more seeds than that when the table was written, or were not seen at all.
-pub(super) fn slower_than(seeds_max: u64) -> Result<BTreeSet<String>> {
+/// By bug: the seed that showed it when the table was written.
+pub(super) fn seeds() -> Result<BTreeMap<String, u64>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = fs::read_to_string(&path)
         .with_context(|| format!("the table in {} cannot be read", path.display()))?;
-    Ok(slow_rows(&text, seeds_max))
+    Ok(seed_rows(&text))
 }
 
-pub(super) fn slow_rows(text: &str, seeds_max: u64) -> BTreeSet<String> {
+pub(super) fn seed_rows(text: &str) -> BTreeMap<String, u64> {
     let row = |line: &str| {
         let mut cells = line.split(" | ");
         let name = cells.next()?.strip_prefix("| `")?.strip_suffix('`')?;
-        let seeds: Option<u64> = cells.nth(2)?.parse().ok();
-        let is_slow = seeds.is_none_or(|seeds| seeds > seeds_max);
-        is_slow.then(|| name.to_owned())
+        Some((name.to_owned(), cells.nth(2)?.parse().ok()?))
     };
     text.lines().filter_map(row).collect()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::catalogue::{Bug, load, planted};
 use super::scratch::renamed;
-use super::table::between;
+use super::table::{between, seed_rows};
 use super::trial::{Verdict, failure};
 
 /// The fewest bugs that say anything about the checks.
@@ -21,6 +21,7 @@ fn bug(name: &str, find: &str, replace: &str) -> Bug {
         name: name.into(),
         breaks: "invariant 1".into(),
         story: "A story.".into(),
+        was_real: false,
         file: "a.rs".into(),
         find: find.into(),
         replace: replace.into(),
@@ -131,4 +132,13 @@ fn the_table_stands_between_its_marks() {
     let once = between(&marks("old\n"), "new\n").unwrap();
     assert_eq!(once, marks("\nnew\n\n"));
     assert_eq!(between(&once, "new\n").unwrap(), once);
+}
+
+#[test]
+fn the_seeds_are_read_back_from_the_table() {
+    let table = "| seeded bug | breaks | seen by | seeds | what it does |\n|---|---|---|---:|---|\n\
+                 | `one` | invariant 1 | oracle: nobody | 17 | † A story. |\n\
+                 | `other` | invariant 2 | **nothing** | - | A story. |\n";
+    let seeds: Vec<_> = seed_rows(table).into_iter().collect();
+    assert_eq!(seeds, [("one".to_owned(), 17)]);
 }

@@ -1,5 +1,6 @@
 //! Hunting a bug: the simulation runs with it awake, seed after seed, until a check sees it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::process::Command;
@@ -62,8 +63,14 @@ impl Trial {
     }
 }
 
-/// Hunts each bug, as many at a time as there are processors.
-pub(super) fn hunt(program: &Program, bugs: &[Bug], seeds_max: u64) -> Result<Vec<Trial>> {
+/// Hunts each bug, as many at a time as there are processors: first by the seed that is `known` to show
+/// it, then by all.
+pub(super) fn hunt(
+    program: &Program,
+    bugs: &[Bug],
+    seeds_max: u64,
+    known: &BTreeMap<String, u64>,
+) -> Result<Vec<Trial>> {
     let hunters = thread::available_parallelism().map_or(1, usize::from);
     let next = Mutex::new(0..bugs.len());
     let found = Mutex::new(Vec::new());
@@ -76,7 +83,14 @@ pub(super) fn hunt(program: &Program, bugs: &[Bug], seeds_max: u64) -> Result<Ve
             let Some(bug) = bugs.get(at) else {
                 return Ok(());
             };
-            let verdict = judge(program, &bug.name, seeds_max)?;
+            let first = match known.get(&bug.name) {
+                Some(seed) => judge(program, &bug.name, *seed, 1)?,
+                None => Verdict::Passed,
+            };
+            let verdict = match first {
+                Verdict::Passed => judge(program, &bug.name, 1, seeds_max)?,
+                seen => seen,
+            };
             say(&format!("{}: {verdict}", bug.name))?;
             let bug = bug.clone();
             let trial = Trial { bug, verdict };
@@ -98,12 +112,13 @@ fn broken() -> anyhow::Error {
     anyhow!("a thread of the hunt panicked; its message is above")
 }
 
-/// Runs the simulation with one bug awake, until a seed fails.
-pub(super) fn judge(program: &Program, name: &str, seeds_max: u64) -> Result<Verdict> {
+/// Runs so many seeds with one bug awake, until a seed fails.
+pub(super) fn judge(program: &Program, name: &str, first: u64, count: u64) -> Result<Verdict> {
     let log = program.logs.join(format!("{name}.out"));
     let mut command = Command::new(&program.path);
     command
-        .args(["--seeds", &seeds_max.to_string(), "--until-failure"])
+        .args(["--from", &first.to_string()])
+        .args(["--seeds", &count.to_string(), "--until-failure"])
         .env(AWAKE, name);
     let Some(status) = child::run(&mut command, &log, HUNT_SECONDS_MAX)? else {
         return Ok(Verdict::TookTooLong);

@@ -38,6 +38,9 @@ impl Look<'_> {
             return;
         }
         self.lease(change);
+        if before == after {
+            self.mark_a_takeover(&run, change);
+        }
         if before != after {
             self.world.mark(mark(&after, text(&change.after, "reason")));
             self.mark_a_plan_read_back(&run, &after);
@@ -61,6 +64,28 @@ impl Look<'_> {
             }
         }
         self.generation(&run, change);
+    }
+
+    /// Counts how often a run is taken over where it was left half-way.
+    fn mark_a_takeover(&self, run: &RunKey, change: &Change) {
+        let token = |item: &Item| number(item, "lease_token").unwrap_or_default();
+        if change.before.as_ref().map_or(0, token) == token(&change.after) {
+            return;
+        }
+        let generation = number(&change.after, "generation");
+        let is_left = |batch: &&Item| {
+            text(batch, "state") == "REVOKED" && number(batch, "generation") == generation
+        };
+        let deadline_ms = number(&change.after, "deadline_at").unwrap_or_default();
+        match text(&change.after, "state") {
+            "ENUMERATING" if self.batches(run).iter().any(is_left) => {
+                self.world.mark("generations left half-way");
+            }
+            "APPLYING" if self.now_ms > deadline_ms => {
+                self.world.mark("plans carried out past the deadline");
+            }
+            _ => {}
+        }
     }
 
     /// Counts how often somebody else goes on by a plan than who made it.
