@@ -8,13 +8,14 @@
 //! It never replaces the system's code by a copy. What is simulated is what is around it:
 //! - [`world`](mod@world): the services, the clocks, the truth;
 //! - `weather`, `chaos`: how much goes wrong; `lambda`, `queues`, `dynamo`, `graph`: what goes wrong, and where;
-//! - `tenants`, `person`, `story`: what people do, and in which order;
+//! - `tenants`, `churn`, `person`, `story`: what people do, and in which order;
 //! - `checks`, `oracle`, `logs`: what must be true;
 //! - [`bugs`]: defects that the checks have to catch.
 
 pub mod bugs;
 mod chaos;
 mod checks;
+mod churn;
 mod database;
 mod dice;
 mod dynamo;
