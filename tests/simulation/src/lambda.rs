@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::chaos::{At, Fate, Of};
+use crate::item::Place;
 use crate::world::{World, lock};
 
 /// Which function.
@@ -68,6 +69,9 @@ pub(crate) struct Invocation {
     pub(crate) asked: Mutex<BTreeSet<ObjectId>>,
     /// The last page of users that it was served whole.
     pub(crate) served: Mutex<Option<Served>>,
+    /// The batches and runs whose lease it gave back, and those that it rang for.
+    pub(crate) gave_back: Mutex<BTreeSet<Place>>,
+    pub(crate) rang_for: Mutex<BTreeSet<Place>>,
     /// Which request of Graph it is trying, and since when, by the true clock.
     pub(crate) trying: Mutex<Option<(String, u64)>>,
     /// How long its machine has stood still, in milliseconds.
@@ -194,6 +198,8 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         told: Mutex::default(),
         asked: Mutex::default(),
         served: Mutex::default(),
+        gave_back: Mutex::default(),
+        rang_for: Mutex::default(),
         trying: Mutex::default(),
         stood_ms: AtomicU64::new(0),
         called_at_ms,
@@ -212,9 +218,29 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
                 world.mark("fault: cut off at the time limit");
             }
             world.tell(|| format!("ends: {ended}"));
+            rang_for_what_it_gave_back(world, &invocation, &ended);
             ended
         })
         .await
+}
+
+/// Whoever gives back what is not done rings for it, or says that it failed: nobody else knows of it
+/// before the next sweep.
+fn rang_for_what_it_gave_back(world: &World, invocation: &Invocation, ended: &Ended) {
+    let Ended::Answered(answer) = ended else {
+        return;
+    };
+    let failures = answer["batchItemFailures"].as_array();
+    if failures.is_some_and(|failures| !failures.is_empty()) {
+        return;
+    }
+    let rang_for = lock(&invocation.rang_for);
+    for place in lock(&invocation.gave_back).difference(&rang_for) {
+        world.violate(
+            "invariant 9: what is given back is rung for",
+            format!("{place} (by {}#{})", invocation.function, invocation.id),
+        );
+    }
 }
 
 async fn run(

@@ -18,8 +18,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::chaos::WireFault;
 use crate::dynamo::{self, broken, http};
+use crate::item::Place;
 use crate::lambda::{Ended, Function, Invocation, Moment, invoke};
-use crate::world::{SimClock, World};
+use crate::world::{SimClock, World, lock};
 
 /// How often a message is delivered before it is dead: the template's `maxReceiveCount`.
 const RECEIVES_MAX: u32 = 5;
@@ -114,6 +115,9 @@ fn send(world: &Arc<World>, operation: &str, body: &Value) -> (u16, Value) {
         let problem = json!({ "__type": "InvalidParameterValue", "message": "no such queue" });
         return (400, problem);
     };
+    if let Some(invocation) = Invocation::current() {
+        lock(&invocation.rang_for).extend(place_of(message));
+    }
     let delay_s = body["DelaySeconds"].as_u64().unwrap_or_default();
     world.tell(|| format!("SQS rings the {function} in {delay_s} s: {message}"));
     let id = world.dice.uuid().to_string();
@@ -126,6 +130,19 @@ fn send(world: &Arc<World>, operation: &str, body: &Value) -> (u16, Value) {
         delay_s * 1_000,
     ));
     (200, answer)
+}
+
+/// The batch or the run that a bell names.
+fn place_of(bell: &str) -> Option<Place> {
+    let bell: Value = serde_json::from_str(bell).ok()?;
+    let (tenant, run) = (bell["tenant"].as_str()?, bell["run"].as_u64()?);
+    Some(match (bell["generation"].as_u64(), bell["page"].as_u64()) {
+        (Some(generation), Some(page)) => Place::coordination(
+            format!("batch#{tenant}#{run}"),
+            format!("{generation:03}#{page:06}"),
+        ),
+        _ => Place::coordination(format!("run#{tenant}"), format!("{run:010}")),
+    })
 }
 
 /// A message from its sending to its deletion or death.

@@ -66,7 +66,8 @@ impl SimTenant {
         };
         let confirmed_by = dice.of([2, 2, 2, 3]);
         let deadline_minutes = match chaos.theme {
-            Theme::Leavers | Theme::LateWrites => dice.of([3, 3, 3, 10]),
+            Theme::Leavers => 3,
+            Theme::LateWrites => dice.of([3, 3, 3, 10]),
             _ => dice.of([3, 10, 120]),
         };
         let is_lenient = if chaos.theme == Theme::Leavers {

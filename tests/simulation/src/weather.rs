@@ -112,7 +112,7 @@ impl Weather {
             Theme::Leavers => Self {
                 plan_dies: dice.of([0, 600]),
                 at_writes: 800,
-                redelivery_lost: dice.of([self.redelivery_lost, 500]),
+                redelivery_lost: dice.of([self.redelivery_lost, 1_000]),
                 moves: self.moves.max(150),
                 ..self
             },

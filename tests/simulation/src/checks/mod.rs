@@ -14,7 +14,7 @@ mod users;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::item::{Item, Place, Table, number, text};
-use crate::lambda::Invocation;
+use crate::lambda::{Function, Invocation};
 use crate::mirror::{Change, Mirror};
 use crate::world::{World, lock};
 use pages::Pages;
@@ -190,6 +190,14 @@ impl Look<'_> {
                     lock(&invocation.asked).clear();
                 }
                 None => self.violate("invariant 4: no write without a lease", &place.to_string()),
+            }
+        } else if let Some(invocation) = self.invocation
+            && self.holds(place)
+        {
+            let is_free = number(&change.after, "lease_until") == Some(0);
+            // A finalizer that finds open batches leaves it to the last of them to ring.
+            if is_free && invocation.function != Function::Finalizer {
+                lock(&invocation.gave_back).insert(place.clone());
             }
         } else if change.before.is_some() && !self.holds(place) {
             let detail = format!("{place} was written by somebody who has not its lease");
