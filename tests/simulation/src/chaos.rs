@@ -212,7 +212,7 @@ impl Chaos {
         // A worker makes a dozen calls, a finalizer three or four dozen; a third of them writes at
         // most. The first write takes the lease, the last of a finalizer's carry the plan out.
         let (of, last) = match (of_writes, function) {
-            (false, Function::Worker) => dice.of([(Of::Calls, 5), (Of::Calls, 30)]),
+            (false, Function::Worker) => dice.of([(Of::Calls, 5), (Of::Calls, 5), (Of::Calls, 30)]),
             (false, _) => dice.of([(Of::Calls, 10), (Of::Calls, 30), (Of::Calls, 60)]),
             (true, Function::Finalizer) => {
                 let plan = (Of::LastWrites, 6);

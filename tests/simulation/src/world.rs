@@ -124,10 +124,10 @@ impl World {
                 () if is_late => 60_000,
                 () => enumerator_ms,
             },
-            if chaos.is_slow() || is_late {
-                60_000
-            } else {
-                worker_ms
+            match () {
+                () if chaos.is_slow() => 60_000,
+                () if is_late => 15_000,
+                () => worker_ms,
             },
             dice.of([30_000, 60_000, 300_000, 900_000]),
         ];
