@@ -209,19 +209,23 @@ impl<'s> Transaction<'s> {
         Ok(self)
     }
 
-    /// Sends it. The SDK gives each transaction a `ClientRequestToken`, so an answer that was lost
-    /// is asked for again without applying anything twice.
+    /// Sends it, under one `ClientRequestToken` for all attempts, the SDK's and those after a conflict:
+    /// when an answer was lost, the next attempt is told that it is applied. A token of its own for
+    /// each would have it refused by what itself had written.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when a lease condition failed, else [`StoreError::Changed`] with
     /// the first condition that failed.
     pub(crate) async fn send(self) -> Result<(), StoreError> {
+        let token = self.store.ambient.random_uuid();
         let mut attempt = 1;
         loop {
             let outcome = self
                 .store
                 .client
                 .transact_write_items()
+                .client_request_token(&token)
                 .set_transact_items(Some(self.items.clone()))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
@@ -247,10 +251,13 @@ impl<'s> Transaction<'s> {
     }
 
     fn judge<R: std::fmt::Debug>(&self, error: &SdkError<TransactWriteItemsError, R>) -> Verdict {
-        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) =
-            error.as_service_error()
-        else {
-            return Verdict::Final(from_sdk(error));
+        let canceled = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled,
+            // An attempt whose answer was not waited for is still at work.
+            Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
+                return Verdict::Conflict;
+            }
+            _ => return Verdict::Final(from_sdk(error)),
         };
         let codes: Vec<_> = canceled
             .cancellation_reasons()

@@ -116,7 +116,10 @@ impl Chaos {
             },
             on: AtomicBool::new(false),
             doubles_left: AtomicU32::new(DOUBLES_MAX),
-            latency_ms_max: dice.of([3, 20, 20, 60, 300]),
+            latency_ms_max: match theme {
+                Theme::LateWrites => dice.of([20, 60, 300]),
+                _ => dice.of([3, 20, 20, 60, 300]),
+            },
             graph_latency_ms_max: dice.of([10, 100, 400]),
             query_page_max: dice.of([None, None, None, Some(2), Some(5)]),
         }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use crate::chaos::WireFault;
 use crate::lambda::{Invocation, Moment};
 use crate::person;
-use crate::world::{SimClock, World};
+use crate::world::{SimClock, World, lock};
 
 /// How long one try of a call may take, in milliseconds: as the deployed functions have it.
 pub(crate) const ATTEMPT_MS_MAX: u64 = 5_000;
@@ -118,6 +118,7 @@ async fn exchange(
     }
     world.travel().await;
     let reply = match fault {
+        _ if is_in_flight(world, &body) => (400, refusal("TransactionInProgressException")),
         None => apply(world, &operation, &body, invocation.as_ref()),
         Some(WireFault::LostBefore) => return Err(broken()),
         Some(WireFault::LostAfter) => {
@@ -132,8 +133,12 @@ async fn exchange(
         Some(WireFault::Refused { status, code }) => (status, refusal(code)),
         Some(WireFault::Conflict) => (400, conflict(&operation, &body)),
     };
-    if invocation.is_some() && operation == "BatchGetItem" {
-        person::meddle(world, &body);
+    if invocation.is_some() && reply.0 == 200 {
+        match operation.as_str() {
+            "BatchGetItem" => person::meddle(world, &person::read_users(&body)),
+            "TransactWriteItems" => person::meddle(world, &person::switched_off(world, &body)),
+            _ => {}
+        }
     }
     world.travel().await;
     if let Some(invocation) = &invocation {
@@ -172,13 +177,30 @@ async fn late(
 ) -> Result<Reply, ConnectorError> {
     let (answer, answered) = oneshot::channel();
     let world = Arc::clone(world);
+    let token = token(&body);
+    lock(&world.in_flight).extend(token.clone());
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(ms)).await;
+        if let Some(token) = token {
+            lock(&world.in_flight).remove(&token);
+        }
         let reply = apply(&world, &operation, &body, invocation.as_ref());
         // Whoever sent it may have given up.
         let _ = answer.send(reply);
     });
     answered.await.map_err(|_| broken())
+}
+
+/// The token of a transaction.
+fn token(body: &[u8]) -> Option<String> {
+    let request: Value = serde_json::from_slice(body).ok()?;
+    request["ClientRequestToken"].as_str().map(str::to_owned)
+}
+
+/// Whether an earlier attempt of the same transaction is still on its way.
+fn is_in_flight(world: &World, body: &[u8]) -> bool {
+    let in_flight = lock(&world.in_flight);
+    !in_flight.is_empty() && token(body).is_some_and(|token| in_flight.contains(&token))
 }
 
 fn refusal(code: &str) -> Vec<u8> {

@@ -4,7 +4,7 @@ use dynoxide::AttributeValue;
 use rollcall_store::Store;
 use serde_json::{Value, json};
 
-use crate::item::{Item, Place, Table, number};
+use crate::item::{Item, Place, Table, number, text};
 use crate::tenants::SimTenant;
 use crate::world::{World, lock};
 
@@ -41,32 +41,57 @@ pub(crate) fn decide(world: &World, tenant: &SimTenant) {
     }
 }
 
-/// Now and then a person decides about one of those whom a function has just read, and is about to
-/// write.
-pub(crate) fn meddle(world: &World, request: &[u8]) {
-    if !world.chaos.decides_by_hand(&world.dice) {
+/// Now and then a person decides about one of these.
+pub(crate) fn meddle(world: &World, places: &[Place]) {
+    if places.is_empty() || !world.chaos.decides_by_hand(&world.dice) {
         return;
     }
-    let request: Value = serde_json::from_slice(request).unwrap_or_default();
-    let keys = request["RequestItems"][Table::Directory.name()]["Keys"].clone();
-    let keys: Vec<Item> = serde_json::from_value(keys).unwrap_or_default();
     let is_anchor = |place: &Place| {
         let mut anchors = world.tenants.iter().map(|tenant| tenant.anchor.to_string());
         anchors.any(|anchor| anchor == place.sk)
     };
     let users: Vec<_> = {
         let mirror = lock(&world.mirror);
-        let places = keys
-            .iter()
-            .map(|key| Place::of(Table::Directory.name(), key));
-        let places = places.filter(|place| !is_anchor(place));
+        let places = places.iter().filter(|place| !is_anchor(place));
         places
-            .filter_map(|place| Some((place.clone(), mirror.get(&place)?.clone())))
+            .filter_map(|place| Some((place.clone(), mirror.get(place)?.clone())))
             .collect()
     };
     if let Some((place, item)) = users.get(world.dice.index(users.len())) {
         put(world, place, item);
     }
+}
+
+/// The users whom a request reads, to write them soon.
+pub(crate) fn read_users(request: &[u8]) -> Vec<Place> {
+    let directory = Table::Directory.name();
+    let request: Value = serde_json::from_slice(request).unwrap_or_default();
+    let keys = request["RequestItems"][directory]["Keys"].clone();
+    let keys: Vec<Item> = serde_json::from_value(keys).unwrap_or_default();
+    keys.iter().map(|key| Place::of(directory, key)).collect()
+}
+
+/// The users whom a transaction has just switched off: they call.
+pub(crate) fn switched_off(world: &World, request: &[u8]) -> Vec<Place> {
+    let directory = Table::Directory.name();
+    let request: Value = serde_json::from_slice(request).unwrap_or_default();
+    let actions = request["TransactItems"].as_array().cloned();
+    let puts = actions
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|action| {
+            let put = &action["Put"];
+            let item: Item = serde_json::from_value(put["Item"].clone()).ok()?;
+            (put["TableName"] == directory).then(|| Place::of(directory, &item))
+        });
+    let mirror = lock(&world.mirror);
+    let is_off = |place: &Place| {
+        let item = mirror.get(place);
+        item.is_some_and(|item| {
+            text(item, "status") == "INACTIVE" && item.contains_key("status_run")
+        })
+    };
+    puts.filter(is_off).collect()
 }
 
 fn put(world: &World, place: &Place, item: &Item) {

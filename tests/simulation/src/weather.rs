@@ -114,6 +114,7 @@ impl Weather {
                 at_writes: 800,
                 redelivery_lost: dice.of([self.redelivery_lost, 1_000]),
                 moves: self.moves.max(150),
+                by_hand: self.by_hand.max(150),
                 ..self
             },
             Theme::Restarts => Self {

@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) mirror: Mutex<Mirror>,
     pub(crate) checks: Mutex<Checks>,
     pub(crate) lasting: Mutex<Lasting>,
+    /// The tokens of the transactions that are on their way.
+    pub(crate) in_flight: Mutex<BTreeSet<String>>,
     /// The tokens of the transactions that were applied.
     pub(crate) tokens: Mutex<BTreeSet<String>>,
     pub(crate) logs: Logs,
@@ -140,6 +142,7 @@ impl World {
             mirror: Mutex::default(),
             checks: Mutex::default(),
             lasting: Mutex::default(),
+            in_flight: Mutex::default(),
             tokens: Mutex::default(),
             logs: Logs::default(),
             marks: Mutex::default(),

@@ -17,7 +17,7 @@ const ATTEMPTS: usize = 12;
 const PAUSES_MS_MAX: u64 = 20 + 40 + 80 + 160 + 320 + 640 + 1_280 + 4 * 2_000;
 
 /// What DynamoDB says of a cancelled transaction, action by action.
-fn cancelled(codes: &[&str]) -> String {
+pub(crate) fn cancelled(codes: &[&str]) -> String {
     let reasons: Vec<_> = codes.iter().map(|code| json!({ "Code": code })).collect();
     json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",

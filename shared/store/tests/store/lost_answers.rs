@@ -102,6 +102,26 @@ async fn a_transaction_whose_answer_was_lost_is_applied_once() {
     );
 }
 
+/// Each attempt under a token of its own would be refused by what the first has written, and its
+/// writer would take his lease for lost.
+#[tokio::test]
+async fn a_transaction_whose_answer_was_lost_is_no_refusal_of_the_attempt_after_a_conflict() {
+    for meanwhile in [
+        crate::conflicts::cancelled(&["TransactionConflict", "None", "None"]),
+        r#"{ "__type": "com.amazonaws.dynamodb.v20120810#TransactionInProgressException" }"#.into(),
+    ] {
+        let world = World::start().await;
+        let lease = world.enumerating("t").await;
+        let wire = Wire::default();
+        let store = world.store_on(&wire);
+        wire.lose_answer("TransactWriteItems");
+        wire.answer("TransactWriteItems", 400, &meanwhile);
+        let committed = commit(&store, &lease, &ChainEnd::start(1), &last_page()).await;
+        assert_eq!(committed.map(|end| end.page), Ok(1), "{meanwhile}");
+        assert_eq!(wire.sent("TransactWriteItems"), 3);
+    }
+}
+
 #[tokio::test]
 async fn a_renewal_whose_answer_was_lost_is_a_renewal() {
     let world = World::start().await;

@@ -114,8 +114,10 @@ impl Look<'_> {
             let Ok(id) = ObjectId::new(&place.sk) else {
                 continue;
             };
-            if text(item, "status") == "ACTIVE" && !is_new {
-                known += 1;
+            // A person may have switched somebody off since the run looked.
+            let is_on = text(item, "status") == "ACTIVE";
+            if !is_new && (is_on || text(item, "reason") == "manual") {
+                known += u64::from(is_on);
                 known_seen += u64::from(seen(&id));
             }
         }
