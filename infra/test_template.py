@@ -36,7 +36,7 @@ ACTIONS = (
     }
 )
 DIRECTORY_WRITERS = {"FinalizerRole", "WorkerRole"}
-# Which queues each function rings. A step that finds its work leased rings for itself again.
+# Which queues each function rings. A step whose time is up rings for itself again.
 RINGS = {
     "EnumeratorRole": {"EnumerateQueue", "BatchQueue", "FinalizeQueue"},
     "WorkerRole": {"BatchQueue", "FinalizeQueue"},

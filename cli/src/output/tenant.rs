@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::Table;
 use rollcall_core::ids::TenantId;
-use rollcall_core::settings::{Credential, TenantSettings};
+use rollcall_core::settings::{Credential, Kept, TenantSettings};
 use rollcall_store::{Head, TenantRecord};
 use serde::Serialize;
 
@@ -78,11 +78,21 @@ pub(crate) fn tenants_table<'a>(
     table
 }
 
+fn credential(credential: &Credential) -> String {
+    let (what, kept) = match credential {
+        Credential::Secret(kept) => ("the secret", kept),
+        Credential::Certificate(kept) => ("the certificate", kept),
+    };
+    match kept {
+        Kept::Env(name) => format!("{what} in the environment variable {name}"),
+        Kept::File(path) => format!("{what} in the file {path}"),
+    }
+}
+
 /// One tenant as a table of settings.
 pub(crate) fn settings_table(tenant: &TenantRecord) -> Table {
     let settings = &tenant.settings;
     let (guards, limits, scope) = (&settings.guards, &settings.limits, &settings.scope);
-    let Credential::SecretEnv(variable) = &settings.credential;
     let mut attributes = String::new();
     for (name, property) in &settings.attributes {
         // Writing to a String does not fail.
@@ -99,10 +109,7 @@ pub(crate) fn settings_table(tenant: &TenantRecord) -> Table {
         ["directory_id".into(), settings.directory_id.to_string()],
         ["client_id".into(), settings.client_id.to_string()],
         ["service".into(), service(settings)],
-        [
-            "credential".into(),
-            format!("the secret in the environment variable {variable}"),
-        ],
+        ["credential".into(), credential(&settings.credential)],
         ["scope.guests".into(), scope.guests.to_string()],
         ["scope.domains".into(), domains],
         [

@@ -244,6 +244,31 @@ fn keys_that_exclude_each_other_are_refused() {
         ":13:14",
         &["pem_file", "certificate"],
     );
+    refused(
+        &with(
+            "cred",
+            "credential = { kind = \"certificate\", env = \"A\", pem_file = \"a.pem\" }",
+        ),
+        ":13:14",
+        &["one place", "not both"],
+    );
+}
+
+#[test]
+fn a_certificate_that_is_kept_nowhere_is_refused() {
+    refused(
+        &with("cred", "credential = { kind = \"certificate\" }"),
+        ":13:14",
+        &["pem_file = ", "env = "],
+    );
+    refused(
+        &with(
+            "cred",
+            "credential = { kind = \"certificate\", pem_file = \"\" }",
+        ),
+        ":13:14",
+        &["pem_file is empty"],
+    );
 }
 
 #[test]

@@ -136,6 +136,41 @@ async fn a_check_tells_what_a_sync_would_find_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_in_a_file_opens_the_directory_and_what_is_wrong_with_it_is_told() {
+    let emulator = emulator().await;
+    let tenant = members(emulator.graph(), "contoso.com", 3, 20);
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let params = rcgen::CertificateParams::new(vec!["rollcall.example".into()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let local = Local::new();
+    let pem = local.file("contoso.pem", certificate.pem() + &key.serialize_pem());
+    let entry = entry("contoso", &emulator, &tenant);
+    let (before, rest) = entry.split_once("credential = ").unwrap();
+    let (_, after) = rest.split_once('\n').unwrap();
+    let credential = format!("{{ kind = \"certificate\", pem_file = {pem:?} }}");
+    let file = format!("{before}credential = {credential}\n{after}");
+    local.put(&local.file("contoso.toml", file)).with(0);
+
+    let ended = local.call("tenant check contoso --json").with(4);
+    assert!(ended.stderr.contains("AADSTS700027"), "{}", ended.stderr);
+    assert!(tenant.upload_certificate(certificate.der()));
+    let report = local.call("tenant check contoso --json").with(0).object();
+    assert_eq!((&report["ok"], &report["count"]), (&json!(true), &json!(3)));
+    let shown = local.call("tenant show contoso").with(0).stdout;
+    assert!(
+        shown.contains("contoso.pem") && !shown.contains("BEGIN"),
+        "{shown}"
+    );
+
+    std::fs::write(&pem, certificate.pem()).unwrap();
+    let ended = local.call("tenant check contoso").with(2);
+    assert!(ended.stderr.contains("private key"), "{}", ended.stderr);
+    std::fs::remove_file(&pem).unwrap();
+    let ended = local.call("tenant check contoso").with(2);
+    assert!(ended.stderr.contains("contoso.pem"), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_graph_refuses_ends_with_4_and_the_remedy() {
     let emulator = emulator().await;
     let tenant = members(emulator.graph(), "contoso.com", 3, 20);

@@ -219,11 +219,22 @@ impl From<ServiceUrl> for String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "CredentialEntry", into = "CredentialEntry")]
 pub enum Credential {
-    /// A client secret, in an environment variable.
-    SecretEnv(String),
+    /// By a client secret.
+    Secret(Kept),
+    /// By a certificate with its private key, in PEM.
+    Certificate(Kept),
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// In an environment variable with this name.
+    Env(String),
+    /// In a file with this path.
+    File(String),
+}
+
+#[derive(Default, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CredentialEntry {
     kind: String,
@@ -239,50 +250,79 @@ impl TryFrom<CredentialEntry> for Credential {
     type Error = String;
 
     fn try_from(entry: CredentialEntry) -> Result<Self, String> {
-        match entry.kind.as_str() {
-            "secret" => {}
-            "certificate" | "federated" => {
-                return Err(format!(
-                    "credential kind {:?} is not supported by this version: use \
-                     {{ kind = \"secret\", env = \"NAME\" }}",
-                    entry.kind
-                ));
-            }
-            other => {
-                return Err(format!(
-                    "credential kind {other:?} is not one of secret, certificate, federated"
-                ));
-            }
+        let kind = entry.kind.as_str();
+        if kind == "federated" {
+            return Err(format!(
+                "credential kind {kind:?} is not supported by this version: use \
+                 {{ kind = \"secret\", env = \"NAME\" }} or \
+                 {{ kind = \"certificate\", pem_file = \"FILE\" }}"
+            ));
         }
-        if entry.pem_file.is_some() {
-            return Err("pem_file belongs to kind = \"certificate\", not to a secret".into());
+        if !matches!(kind, "secret" | "certificate") {
+            return Err(format!(
+                "credential kind {kind:?} is not one of secret, certificate, federated"
+            ));
         }
-        match (entry.env, entry.secrets_manager) {
-            (Some(name), None) if is_environment_name(&name) => Ok(Self::SecretEnv(name)),
-            // It may be the secret itself, so it is not repeated.
-            (Some(_), None) => Err(
-                "env is not the name of an environment variable (A-Z, a-z, 0-9 and _); the \
-                 secret itself belongs into that variable, not into the file"
-                    .into(),
-            ),
-            (None, Some(_)) => Err("secrets_manager is not supported by this version: use \
-                 { kind = \"secret\", env = \"NAME\" }"
+        if entry.secrets_manager.is_some() {
+            return Err(format!(
+                "secrets_manager is not supported by this version: use \
+                 {{ kind = {kind:?}, env = \"NAME\" }}"
+            ));
+        }
+        match (kind, entry.env, entry.pem_file) {
+            ("secret", _, Some(_)) => {
+                Err("pem_file belongs to kind = \"certificate\", not to a secret".into())
+            }
+            (_, Some(_), Some(_)) => Err("a certificate is kept in one place: give env or \
+                 pem_file, not both"
                 .into()),
-            _ => {
+            ("secret", Some(name), _) => Ok(Self::Secret(in_environment(name)?)),
+            (_, Some(name), _) => Ok(Self::Certificate(in_environment(name)?)),
+            (_, None, Some(path)) if path.is_empty() => Err("pem_file is empty".into()),
+            (_, None, Some(path)) => Ok(Self::Certificate(Kept::File(path))),
+            ("secret", None, None) => {
                 Err("a secret needs env = \"NAME\", the environment variable that holds it".into())
             }
+            (_, None, None) => Err(
+                "a certificate needs pem_file = \"FILE\", or env = \"NAME\", the \
+                 environment variable that holds the PEM"
+                    .into(),
+            ),
         }
     }
 }
 
+fn in_environment(name: String) -> Result<Kept, String> {
+    if is_environment_name(&name) {
+        return Ok(Kept::Env(name));
+    }
+    // It may be the secret itself, so it is not repeated.
+    Err(
+        "env is not the name of an environment variable (A-Z, a-z, 0-9 and _); the secret itself \
+         belongs into that variable, not into the file"
+            .into(),
+    )
+}
+
 impl From<Credential> for CredentialEntry {
     fn from(credential: Credential) -> Self {
-        let Credential::SecretEnv(name) = credential;
-        Self {
-            kind: "secret".into(),
-            env: Some(name),
-            secrets_manager: None,
-            pem_file: None,
+        let (kind, kept) = match credential {
+            Credential::Secret(kept) => ("secret", kept),
+            Credential::Certificate(kept) => ("certificate", kept),
+        };
+        let entry = Self {
+            kind: kind.into(),
+            ..Self::default()
+        };
+        match kept {
+            Kept::Env(name) => Self {
+                env: Some(name),
+                ..entry
+            },
+            Kept::File(path) => Self {
+                pem_file: Some(path),
+                ..entry
+            },
         }
     }
 }

@@ -6,6 +6,7 @@ use rollcall_core::user::AttributeMap;
 use url::{Host, Url};
 use uuid::Uuid;
 
+use crate::certificate::Certificate;
 use crate::error::GraphError;
 
 /// Users a page: the most that Graph gives.
@@ -53,6 +54,15 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
+}
+
+/// How an application proves to the token service that it is who it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// By a client secret.
+    Secret(Secret),
+    /// By a certificate, whose key signs each request for a token.
+    Certificate(Certificate),
 }
 
 /// Microsoft's clouds.
@@ -111,8 +121,8 @@ pub struct GraphConfig {
     pub directory_id: String,
     /// The application's client id: a GUID.
     pub client_id: String,
-    /// The application's client secret.
-    pub secret: Secret,
+    /// What the application proves itself by.
+    pub credential: Credential,
     /// Directory attribute to Graph property. The properties are selected beside the fixed ones.
     pub attributes: AttributeMap,
     /// How long one request is tried, in milliseconds.
@@ -199,7 +209,7 @@ fn check(config: &GraphConfig) -> Result<(), GraphError> {
     check_root("login_url", &config.login_root)?;
     check_guid("directory_id", &config.directory_id)?;
     check_guid("client_id", &config.client_id)?;
-    if config.secret.expose().is_empty() {
+    if matches!(&config.credential, Credential::Secret(secret) if secret.expose().is_empty()) {
         return Err(GraphError::bad_config(
             "credential",
             "the client secret is empty".to_owned(),
@@ -288,7 +298,7 @@ mod tests {
             login_root: Cloud::Global.login_root().unwrap(),
             directory_id: "6babcaad-604b-40ac-a9d7-9fd97c0b779f".into(),
             client_id: "e46697b1-7d7a-4a7a-9d6c-1c6ac6fb2ea7".into(),
-            secret: Secret::new("s3cret"),
+            credential: Credential::Secret(Secret::new("s3cret")),
             attributes: AttributeMap::new(),
             retry_ms_max: 1_000,
             request_ms_max: 1_000,
@@ -368,7 +378,9 @@ mod tests {
         let cases: [(&str, Spoil); 5] = [
             ("directory_id", |c| c.directory_id = "contoso".into()),
             ("client_id", |c| c.client_id = "../x".into()),
-            ("credential", |c| c.secret = Secret::new("")),
+            ("credential", |c| {
+                c.credential = Credential::Secret(Secret::new(""));
+            }),
             ("attributes", |c| {
                 c.attributes = AttributeMap::from([("a".into(), "id&$filter=x".into())]);
             }),

@@ -21,6 +21,7 @@
 //! status, `retry` decides whether to ask again and when, `page` and `batch` make sense of the body.
 
 mod batch;
+mod certificate;
 mod client;
 mod config;
 mod confirm;
@@ -33,8 +34,9 @@ mod retry;
 mod token;
 mod usage;
 
+pub use certificate::Certificate;
 pub use client::{GraphClient, PageAt, UsersPage};
-pub use config::{Cloud, GraphConfig, Secret};
+pub use config::{Cloud, Credential, GraphConfig, Secret};
 pub use confirm::Existence;
 pub use error::{FailedCall, GraphError};
 pub use exchange::{Exchange, Lost, Received, Transport};

@@ -1,7 +1,6 @@
 //! Access tokens: one at a time, renewed before it expires, shared by all requests of a client.
 //!
-//! How a token is asked for is in [`Tokens::ask`] alone, so a certificate or a federated credential
-//! is another form body there.
+//! How the application proves itself is in [`Tokens::form`] alone.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::{Url, form_urlencoded};
 
-use crate::config::{Endpoints, GraphConfig, Secret};
+use crate::config::{Credential, Endpoints, GraphConfig};
 use crate::error::{FailedCall, GraphError, loggable_code};
 use crate::exchange::{CLIENT_REQUEST_ID, Received, Transport, id_header};
 use crate::retry::{Fault, Retry};
@@ -20,6 +19,9 @@ use crate::retry::{Fault, Retry};
 const OPERATION: &str = "token";
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
+/// Says that the proof is an assertion.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How long before its end a token is renewed, at most. Microsoft's own libraries take five minutes.
 const RENEW_EARLY_MS_MAX: u64 = 300_000;
@@ -60,7 +62,7 @@ pub(crate) struct Tokens {
     ambient: Ambient,
     address: Url,
     client_id: String,
-    secret: Secret,
+    credential: Credential,
     scope: String,
     // Held while a token is asked for, so that there is one request for all who wait.
     state: Mutex<State>,
@@ -92,7 +94,7 @@ impl Tokens {
             ambient,
             address: endpoints.token.clone(),
             client_id: config.client_id.clone(),
-            secret: config.secret.clone(),
+            credential: config.credential.clone(),
             scope: endpoints.scope.clone(),
             state: Mutex::default(),
         }
@@ -128,16 +130,33 @@ impl Tokens {
         state.held.take_if(|held| held.bearer.serial == serial);
     }
 
-    /// The client credentials grant with a shared secret.
+    /// What is sent: the client credentials grant with the application's proof.
+    fn form(&self) -> Result<String, GraphError> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &self.client_id)
+            .append_pair("scope", &self.scope);
+        match &self.credential {
+            Credential::Secret(secret) => {
+                form.append_pair("client_secret", secret.expose());
+            }
+            Credential::Certificate(certificate) => {
+                let number = self.ambient.random_uuid();
+                let now_ms = self.ambient.now_ms();
+                let assertion =
+                    certificate.assertion(&self.address, &self.client_id, &number, now_ms)?;
+                form.append_pair("client_assertion_type", ASSERTION_TYPE)
+                    .append_pair("client_assertion", &assertion);
+            }
+        }
+        Ok(form.finish())
+    }
+
+    /// Asks once.
     /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
     async fn ask(&self, retry: &Retry<'_>) -> Result<Granted, NoToken> {
         let client_request_id = self.ambient.random_uuid();
-        let form = form_urlencoded::Serializer::new(String::new())
-            .append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &self.client_id)
-            .append_pair("client_secret", self.secret.expose())
-            .append_pair("scope", &self.scope)
-            .finish();
+        let form = self.form().map_err(NoToken::Ever)?;
         let mut request = Request::new(Method::POST, self.address.clone());
         *request.timeout_mut() = Some(retry.attempt_limit());
         let headers = request.headers_mut();
@@ -268,6 +287,11 @@ fn remedy(aadsts: Option<u32>) -> &'static str {
             "the client secret is wrong or has expired: store the secret's value, not its id"
         }
         Some(7_000_222) => "the client secret has expired: make a new one and store it",
+        Some(700_027) => {
+            "the certificate is not registered with the application, or has expired: upload it (or a \
+             new one) to the application's certificates"
+        }
+        Some(700_024) => "the assertion is outside its time: set this machine's clock right",
         Some(700_016) => {
             "the directory does not know the application: check client_id and directory_id, and \
              give admin consent"

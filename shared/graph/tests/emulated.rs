@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use rollcall_ambient::Ambient;
 use rollcall_core::ids::ObjectId;
 use rollcall_core::user::{AttributeMap, GraphUser};
-use rollcall_graph::{Existence, GraphClient, GraphConfig, GraphError, PageAt, Secret};
+use rollcall_graph::{Credential, Existence, GraphClient, GraphConfig, GraphError, PageAt, Secret};
 use rollcall_graph_emulator::{
     Emulator, Endpoint, ErrorBody, Fault, FaultRule, Matcher, Paging, Population, Tenant,
     TenantSpec, User,
@@ -38,7 +38,7 @@ impl World {
             login_root: emulator.origin().parse().unwrap(),
             directory_id: tenant.directory_id().to_string(),
             client_id: tenant.client_id().to_string(),
-            secret: Secret::new(tenant.client_secret()),
+            credential: Credential::Secret(Secret::new(tenant.client_secret())),
             attributes: AttributeMap::from([("department".into(), "department".into())]),
             retry_ms_max: 20_000,
             request_ms_max: 5_000,

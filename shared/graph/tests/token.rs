@@ -52,8 +52,8 @@ async fn a_token_is_asked_for_once_and_used_again() {
     let expected = [
         ("grant_type", "client_credentials".to_owned()),
         ("client_id", CLIENT.to_owned()),
-        ("client_secret", SECRET.to_owned()),
         ("scope", format!("{}/.default", server.root)),
+        ("client_secret", SECRET.to_owned()),
     ];
     assert_eq!(form, expected.map(|(name, value)| (name.to_owned(), value)));
     // Token requests are no Graph requests.

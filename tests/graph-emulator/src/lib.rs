@@ -17,6 +17,7 @@
 //! are refused), no delta query and no throttling of its own.
 
 mod answer;
+mod assertion;
 mod batch;
 mod directory;
 mod errors;

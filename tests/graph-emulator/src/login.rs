@@ -8,6 +8,7 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::answer::{Draft, GraphError, LOGIN_JSON, LoginError, Raw, json_bytes};
+use crate::assertion;
 use crate::errors::{bearer_error, expired_bearer};
 use crate::ledger::{Ledger, random_text};
 use crate::tenant::Tenant;
@@ -16,6 +17,9 @@ use crate::tenant::Tenant;
 const BEARER_PREFIX: &str = "eyJ0eXAiOiJKV1Qi";
 /// The length of a bearer's random part. Real ones are about as long.
 const BEARER_LEN: usize = 1_200;
+
+/// Says that the application proves itself by an assertion.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What a bearer stands for.
 #[derive(Clone, Copy)]
@@ -102,13 +106,15 @@ pub(crate) fn answer(
     tenant: Option<&Tenant>,
     body: &[u8],
 ) -> Draft {
-    match checked(origin, directory, tenant, body) {
+    let now_s = ambient.now_ms() / 1_000;
+    match checked(now_s, origin, directory, tenant, body) {
         Ok(tenant) => bearers.issue(ambient, tenant),
         Err(error) => Draft::Login(error),
     }
 }
 
 fn checked<'a>(
+    now_s: u64,
     origin: &str,
     directory: &str,
     tenant: Option<&'a Tenant>,
@@ -148,7 +154,12 @@ fn checked<'a>(
         return Err(refusal(400, "unauthorized_client", 700_016, message));
     }
     check_scope(origin, given("scope"))?;
-    check_secret(tenant, given("client_secret"))?;
+    if given("client_assertion_type") == ASSERTION_TYPE {
+        let audience = format!("{origin}/{directory}/oauth2/v2.0/token");
+        check_assertion(tenant, given("client_assertion"), &audience, now_s)?;
+    } else {
+        check_secret(tenant, given("client_secret"))?;
+    }
     Ok(tenant)
 }
 
@@ -171,6 +182,18 @@ fn check_scope(origin: &str, scope: &str) -> Result<(), LoginError> {
             Err(refusal(400, "invalid_scope", 1_002_012, message))
         }
     }
+}
+
+fn check_assertion(
+    tenant: &Tenant,
+    assertion: &str,
+    audience: &str,
+    now_s: u64,
+) -> Result<(), LoginError> {
+    let registered = tenant.certificate();
+    let client_id = tenant.client_id();
+    assertion::check(assertion, registered.as_ref(), audience, client_id, now_s)
+        .map_err(|(number, problem)| refusal(401, "invalid_client", number, problem.to_owned()))
 }
 
 fn check_secret(tenant: &Tenant, secret: &str) -> Result<(), LoginError> {

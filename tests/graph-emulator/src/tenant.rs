@@ -8,6 +8,7 @@ use fastrand::Rng;
 use rollcall_ambient::Ambient;
 use uuid::Uuid;
 
+use crate::assertion::Registered;
 use crate::directory::Directory;
 use crate::lists::Cursors;
 use crate::people::{Population, random_uuid};
@@ -107,6 +108,7 @@ struct Inner {
 #[derive(Debug, Clone)]
 struct Settings {
     paging: Paging,
+    certificate: Option<Registered>,
     token_life_s: RangeInclusive<u64>,
 }
 
@@ -128,6 +130,7 @@ impl Tenant {
             cursors: Mutex::new(Cursors::new()),
             settings: Mutex::new(Settings {
                 paging: spec.paging,
+                certificate: None,
                 token_life_s: spec.token_life_s,
             }),
         }))
@@ -171,6 +174,19 @@ impl Tenant {
     /// Lets the bearers that are issued from now on live so many seconds, at least and at most.
     pub fn set_token_life_s(&self, seconds: RangeInclusive<u64>) {
         lock(&self.0.settings).token_life_s = seconds;
+    }
+
+    /// Registers a certificate with the application, in DER, in place of an earlier one. Gives whether
+    /// it is one.
+    pub fn upload_certificate(&self, der: &[u8]) -> bool {
+        let registered = Registered::from_der(der);
+        let is_one = registered.is_some();
+        lock(&self.0.settings).certificate = registered;
+        is_one
+    }
+
+    pub(crate) fn certificate(&self) -> Option<Registered> {
+        lock(&self.0.settings).certificate.clone()
     }
 
     pub(crate) fn token_life_s(&self) -> RangeInclusive<u64> {

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, Method, Response};
 use futures::stream::{self, StreamExt as _};
 use rollcall_ambient::{Ambient, Clock};
 use rollcall_core::ids::ObjectId;
-use rollcall_graph::{GraphClient, GraphConfig, Secret};
+use rollcall_graph::{Credential, GraphClient, GraphConfig, Secret};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -220,7 +220,7 @@ impl Server {
             login_root: self.root.parse().unwrap(),
             directory_id: DIRECTORY.into(),
             client_id: CLIENT.into(),
-            secret: Secret::new(SECRET),
+            credential: Credential::Secret(Secret::new(SECRET)),
             attributes: Default::default(),
             retry_ms_max: 10_000,
             request_ms_max: 5_000,
