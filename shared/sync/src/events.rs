@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use rollcall_ambient::Ambient;
 use rollcall_core::ids::TenantId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -60,7 +61,7 @@ impl App {
                 "the enumerator has no such schedule".into(),
             )),
             None => {
-                each_message(event, |bell: RunBell| {
+                each_message(event, &self.ambient, stop_at_ms, |bell: RunBell| {
                     let app = app.clone();
                     boxed(async move { app.enumerate(&bell.run, stop_at_ms).await })
                 })
@@ -74,7 +75,7 @@ impl App {
     /// # Errors
     /// [`HandlerError::BadEvent`] for an event that is none.
     pub async fn worker(&self, event: Value, stop_at_ms: u64) -> Result<Value, HandlerError> {
-        each_message(event, |bell: BatchBell| {
+        each_message(event, &self.ambient, stop_at_ms, |bell: BatchBell| {
             let app = self.metered();
             boxed(async move { app.work(bell, stop_at_ms).await })
         })
@@ -99,7 +100,7 @@ impl App {
                 "the finalizer has no such schedule".into(),
             )),
             None => {
-                each_message(event, |bell: RunBell| {
+                each_message(event, &self.ambient, stop_at_ms, |bell: RunBell| {
                     let app = app.clone();
                     boxed(async move { app.finalize(&bell.run, stop_at_ms).await })
                 })
@@ -129,9 +130,12 @@ fn boxed<T>(step: impl Future<Output = Result<T, HandlerError>> + Send + 'static
 }
 
 /// Handles the messages of an event one after the other. A message that cannot be read is
-/// acknowledged with a warning: it would not be readable the next time either.
+/// acknowledged with a warning: it would not be readable the next time either. One whose turn comes when
+/// it is time to stop is given back: begun now, it would be cut off with a lease in its hands.
 async fn each_message<Bell: DeserializeOwned>(
     event: Value,
+    ambient: &Ambient,
+    stop_at_ms: u64,
     mut step: impl FnMut(Bell) -> Step,
 ) -> Result<Value, HandlerError> {
     let event: SqsEvent =
@@ -141,7 +145,13 @@ async fn each_message<Bell: DeserializeOwned>(
         let Some(bell) = read_bell(&message) else {
             continue;
         };
-        if let Err(problem) = step(bell).await {
+        if ambient.now_ms() >= stop_at_ms {
+            warn!(
+                event = "message_given_back",
+                message_id = message.message_id
+            );
+            failures.push(json!({ "itemIdentifier": message.message_id }));
+        } else if let Err(problem) = step(bell).await {
             error!(event = "message_failed", message_id = message.message_id, error = %problem);
             failures.push(json!({ "itemIdentifier": message.message_id }));
         }
@@ -164,6 +174,28 @@ fn read_bell<Bell: DeserializeOwned>(message: &SqsMessage) -> Option<Bell> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_whose_turn_comes_when_it_is_time_to_stop_is_given_back() {
+        let ambient = Ambient::simulated(0, 1);
+        let message = |id: &str| json!({ "messageId": id, "body": "7" });
+        let event = json!({ "Records": [message("first"), message("second"), message("third")] });
+        let begun = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let answer = each_message(event, &ambient, 1_000, |bell: u32| {
+            assert_eq!(bell, 7);
+            let begun = std::sync::Arc::clone(&begun);
+            boxed(async move {
+                begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                Ok(())
+            })
+        });
+        assert_eq!(
+            answer.await.unwrap(),
+            json!({ "batchItemFailures": [{ "itemIdentifier": "third" }] })
+        );
+        assert_eq!(begun.load(std::sync::atomic::Ordering::Relaxed), 2);
+    }
 
     #[test]
     fn a_step_stops_a_minute_or_a_quarter_of_its_time_before_it_is_cut_off() {

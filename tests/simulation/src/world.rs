@@ -116,6 +116,8 @@ impl World {
             (tenant.secret_name(), secret)
         };
         let secrets: BTreeMap<_, _> = tenants.iter().map(secret).collect();
+        let leases = tenants.iter().map(|tenant| tenant.lease_ms);
+        let lease_ms_max = leases.max().unwrap_or_default();
         let is_late = chaos.theme == Theme::LateWrites;
         let enumerator_ms = dice.of([3_000, 30_000, 60_000, 900_000]);
         let worker_ms = dice.of([3_000, 15_000, 60_000, 120_000]);
@@ -153,7 +155,11 @@ impl World {
             graph_failed_ms: AtomicU64::new(0),
             calm_since_ms: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
-            visibility_ms: limits_ms.map(|ms| dice.of([ms + 1_000, 2 * ms, 6 * ms])),
+            // Whoever is cut off has a lease until then: its message must not come before.
+            visibility_ms: limits_ms.map(|ms| {
+                let lapsed_ms = ms + lease_ms_max + 1_000;
+                dice.of([lapsed_ms, lapsed_ms.max(2 * ms), lapsed_ms.max(6 * ms)])
+            }),
             limits_ms,
             // As the template has it, or so often that a lease which lapsed is seen soon.
             sweep_ms: if is_late {
