@@ -231,6 +231,7 @@ impl Store {
             .set("last_page", number(0))
             .set("sightings", number(0))
             .set("unknown", number(0))
+            .add("earlier_pages", number(old.page))
             .set(
                 "lease_until",
                 number(self.ambient.now_ms() + lease.lease_ms()),

@@ -98,6 +98,8 @@ pub struct RunRecord {
     pub sightings: u64,
     /// How many of them had no accountEnabled.
     pub unknown: u64,
+    /// How many pages the generations before this one have.
+    pub earlier_pages: u32,
     /// Its lease, running or lapsed.
     pub lease: Option<LeaseTerm>,
     /// How long its leases run, in milliseconds.
@@ -143,6 +145,7 @@ impl RunRecord {
                 .map(|digest| PageDigest::from_stored(digest.to_owned())),
             sightings: row.number("sightings")?,
             unknown: row.number("unknown")?,
+            earlier_pages: row.number("earlier_pages")?,
             lease: read_lease(&row)?,
             lease_ms: row.number("lease_ms")?,
             started_at_ms: row.number("started_at")?,

@@ -248,6 +248,7 @@ impl Store {
             ("last_page", number(0)),
             ("sightings", number(0)),
             ("unknown", number(0)),
+            ("earlier_pages", number(0)),
             ("lease_ms", number(limits.lease_ms())),
             ("settings_revision", number(tenant.revision)),
             ("started_at", number(now_ms)),

@@ -1,6 +1,6 @@
 //! The enumerator: pages of Graph become pages and batches of the store.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use rollcall_core::batch::BatchState;
 use rollcall_core::ids::RunRef;
@@ -162,7 +162,7 @@ impl App {
         };
         let resumed = record.last_page > 0 || record.generation > 1;
         if resumed {
-            enumeration.resume().await?;
+            enumeration.resume(record.earlier_pages).await?;
         }
         enumeration.follow().await
     }
@@ -170,10 +170,10 @@ impl App {
 
 impl Enumeration<'_> {
     /// Reads back what was committed before: who was seen as changed, and where the chain goes on.
-    async fn resume(&mut self) -> Result<(), Stop> {
+    async fn resume(&mut self, earlier_pages: u32) -> Result<(), Stop> {
         let (store, run) = (&self.app.store, self.lease.run());
         let batches = while_kept(store, self.lease, store.batches(run, None)).await??;
-        check_listed(&batches, &self.end)?;
+        check_listed(&batches, &self.end, earlier_pages)?;
         let mut was_left = false;
         for batch in batches {
             let read = store.page(run, batch.generation, batch.page, &batch.digest);
@@ -341,33 +341,27 @@ impl Enumeration<'_> {
     }
 }
 
-/// Everything that was committed is in the list: in the generation of `end` each page up to it, and in
-/// every earlier one page 1 at least, without a gap. Whoever goes on from a list that is cut off does
-/// not know who was seen before.
-fn check_listed(batches: &[BatchRecord], end: &ChainEnd) -> Result<(), Stop> {
-    let mut pages: BTreeMap<u32, u32> = BTreeMap::new();
-    let missing = |generation, page| {
-        let detail = format!("the batch of page {page} of generation {generation} is missing");
-        Stop::Fail(FailReason::Incomplete, detail)
-    };
-    for batch in batches {
-        let last = pages.entry(batch.generation).or_default();
-        *last += 1;
-        if batch.page != *last {
-            return Err(missing(batch.generation, *last));
-        }
+/// Everything that was committed is in the list: in the generation of `end` each page up to it, and of
+/// the earlier ones as many pages as they had. Whoever goes on from a list that is cut off does not
+/// know who was seen before.
+fn check_listed(batches: &[BatchRecord], end: &ChainEnd, earlier_pages: u32) -> Result<(), Stop> {
+    let (now, before): (Vec<_>, Vec<_>) = batches
+        .iter()
+        .partition(|batch| batch.generation == end.generation);
+    let is_whole =
+        now.len() == end.page as usize && (1..).zip(&now).all(|(page, batch)| batch.page == page);
+    if is_whole && before.len() == earlier_pages as usize {
+        return Ok(());
     }
-    for generation in 1..=end.generation {
-        let last = pages.get(&generation).copied().unwrap_or_default();
-        let is_whole = match generation == end.generation {
-            true => last == end.page,
-            false => last > 0,
-        };
-        if !is_whole {
-            return Err(missing(generation, last + 1));
-        }
-    }
-    Ok(())
+    let detail = format!(
+        "the list has {} batches of generation {} and {} of earlier ones; there should be {} and \
+         {earlier_pages}",
+        now.len(),
+        end.generation,
+        before.len(),
+        end.page
+    );
+    Err(Stop::Fail(FailReason::Incomplete, detail))
 }
 
 fn unreliable(detail: String) -> Stop {
