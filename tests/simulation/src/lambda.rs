@@ -84,6 +84,8 @@ pub(crate) struct Invocation {
 #[derive(Debug, Clone)]
 pub(crate) struct Served {
     pub(crate) users: u64,
+    /// Whether it was asked for by the first address, and not by a next link.
+    pub(crate) is_first: bool,
     /// How many of them said whether they are enabled.
     pub(crate) decided: u64,
     pub(crate) next_link: Option<String>,

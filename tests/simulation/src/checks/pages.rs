@@ -11,6 +11,8 @@ use crate::mirror::Change;
 use crate::world::lock;
 
 const WHOLE: &str = "invariant 2: a page is what Graph answered";
+/// The first page of a generation, as its key has it.
+const FIRST_PAGE: &str = "000001";
 const ORDER: &str = "fine print 1: sightings are ordered";
 
 /// What the pages of a run hold so far.
@@ -41,7 +43,7 @@ impl Look<'_> {
         let Ok(payload) = PagePayload::decode(whole) else {
             return self.violate(WHOLE, &format!("{} cannot be read", change.place));
         };
-        self.is_what_graph_served(change, &payload);
+        self.is_what_graph_served(change, &payload, page == FIRST_PAGE);
         self.is_no_list_of_nulls(run, generation, payload.next_link.is_none());
         let again = self.comes_again(run, generation, &payload, change);
         let pk = format!("batch#{}#{}", run.0, run.1);
@@ -59,15 +61,18 @@ impl Look<'_> {
         }
     }
 
-    fn is_what_graph_served(&self, change: &Change, payload: &PagePayload) {
+    fn is_what_graph_served(&self, change: &Change, payload: &PagePayload, is_first: bool) {
         let served = self.invocation.and_then(|it| lock(&it.served).clone());
         let is_same = served.as_ref().is_some_and(|served| {
-            served.next_link == payload.next_link && served.users == payload.sightings()
+            served.next_link == payload.next_link
+                && served.users == payload.sightings()
+                // A next link may lead back to page 1, which shows later.
+                && (served.is_first || !is_first)
         });
         if !is_same {
             let users = payload.sightings();
             let is_last = payload.next_link.is_none();
-            let served = served.map(|it| (it.users, it.next_link.is_none()));
+            let served = served.map(|it| (it.users, it.next_link.is_none(), it.is_first));
             let detail = format!(
                 "{}: {users} users, last: {is_last}; served {served:?}",
                 change.place

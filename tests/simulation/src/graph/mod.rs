@@ -83,7 +83,7 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
         && received.status.is_success()
     {
         *lock(&invocation.trying) = None;
-        remember(world, invocation, endpoint, tenant, body);
+        remember(world, invocation, endpoint, is_next, tenant, body);
     }
     if let Some(tenant) = tenant
         && world.chaos.moves_somebody(&world.dice)

@@ -63,6 +63,7 @@ pub(super) fn remember(
     world: &World,
     invocation: &Invocation,
     endpoint: Endpoint,
+    is_next: bool,
     tenant: usize,
     body: &[u8],
 ) {
@@ -82,6 +83,7 @@ pub(super) fn remember(
             // Only a page that is whole is one.
             *lock(&invocation.served) = body["value"].as_array().map(|users| Served {
                 users: users.len() as u64,
+                is_first: !is_next,
                 decided: users
                     .iter()
                     .filter(|user| user["accountEnabled"].is_boolean())
