@@ -36,11 +36,7 @@ impl World {
     /// One change in a tenant's directory.
     pub(crate) fn churn(&self, tenant: &SimTenant) {
         let dice = &self.dice;
-        let live: Vec<_> = {
-            let directory = tenant.graph.directory();
-            let ids = directory.users().map(|user| user.id);
-            ids.filter(|id| *id != tenant.anchor).collect()
-        };
+        let live = tenant.all_but_the_anchor();
         let someone = dice.pick(&live).unwrap_or(tenant.anchor);
         let is_anchor = someone == tenant.anchor;
         match dice.index(16) {
@@ -112,11 +108,7 @@ impl World {
     pub(crate) fn many_go(&self, tenant: &SimTenant) {
         let dice = &self.dice;
         let share = dice.of([200, 500, 800]);
-        let ids: Vec<_> = {
-            let directory = tenant.graph.directory();
-            let ids = directory.users().map(|user| user.id);
-            ids.filter(|id| *id != tenant.anchor).collect()
-        };
+        let ids = tenant.all_but_the_anchor();
         let kind = dice.index(8);
         for id in ids {
             if !dice.per_mille(share) {
@@ -155,11 +147,7 @@ impl World {
     /// when the scan begins again.
     pub(crate) fn churn_behind_the_scan(&self, tenant: &SimTenant) {
         let dice = &self.dice;
-        let live: Vec<_> = {
-            let directory = tenant.graph.directory();
-            let ids = directory.users().map(|user| user.id);
-            ids.filter(|id| *id != tenant.anchor).collect()
-        };
+        let live = tenant.all_but_the_anchor();
         let Some(id) = dice.pick(&live) else {
             return;
         };

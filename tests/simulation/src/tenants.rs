@@ -168,6 +168,13 @@ impl SimTenant {
         crate::oracle::Scope::of(&lock(&self.settings))
     }
 
+    /// Who is there now, but for the one who stays.
+    pub(crate) fn all_but_the_anchor(&self) -> Vec<Uuid> {
+        let directory = self.graph.directory();
+        let ids = directory.users().map(|user| user.id);
+        ids.filter(|id| *id != self.anchor).collect()
+    }
+
     /// A number for a name that nobody has had here.
     pub(crate) fn next_name(&self) -> u64 {
         self.names.fetch_add(1, Ordering::Relaxed)
