@@ -159,12 +159,6 @@ impl Plan {
         }
     }
 
-    /// The run that made it.
-    #[must_use]
-    pub fn run(&self) -> &RunRef {
-        &self.run
-    }
-
     /// Whom, in the order of their ids.
     #[must_use]
     pub fn entries(&self) -> &[Deactivation] {

@@ -264,7 +264,7 @@ impl Store {
             Table::Coordination,
             &keys::run(lease.run()),
             &lease_is(lease.token()).and(run_state_in(&[state])),
-        )?;
+        );
         for batch in batches {
             transaction = transaction.update(
                 Protects::Read("the batch"),
@@ -272,7 +272,7 @@ impl Store {
                 &keys::batch(lease.run(), batch.generation, batch.page),
                 &Changes::new().set("state", text(BatchState::Revoked.name())),
                 &batch_allows(BatchEvent::Revoke),
-            )?;
+            );
         }
         transaction.send().await
     }

@@ -115,14 +115,14 @@ impl Store {
                 &keys::run(run),
                 &changes,
                 &lease_is(lease.token()).and(run_allows(event)),
-            )?
+            )
             .update(
                 Protects::Read("the tenant's active run"),
                 Table::Coordination,
                 &keys::head(&run.tenant),
                 head,
                 &active_run_is(run.run),
-            )?
+            )
             .send()
             .await
     }
@@ -154,7 +154,7 @@ impl Store {
                 &keys::run(lease.run()),
                 &usage.added_to(changes),
                 &lease_is(lease.token()).and(run_allows(RunEvent::Fail)),
-            )?
+            )
             .send()
             .await?;
         self.close_failed_run(lease).await
@@ -182,14 +182,14 @@ impl Store {
                 Table::Coordination,
                 &keys::run(run),
                 &lease_is(lease.token()).and(run_state_in(&[RunState::Failed])),
-            )?
+            )
             .update(
                 Protects::Read("the tenant's active run"),
                 Table::Coordination,
                 &keys::head(&run.tenant),
                 &Changes::new().remove("active_run"),
                 &active_run_is(run.run),
-            )?
+            )
             .send()
             .await
     }

@@ -132,9 +132,9 @@ impl Store {
             &keys::run(lease.run()),
             &page.usage.added_to(changes),
             &condition,
-        )?;
+        );
         transaction = self.put_page(transaction, lease, &end, &digest, &payload)?;
-        self.put_batch(transaction, lease, page, &end, &digest)?
+        self.put_batch(transaction, lease, page, &end, &digest)
             .send()
             .await?;
         Ok(end)
@@ -170,7 +170,7 @@ impl Store {
                 Table::Coordination,
                 item,
                 &absent(),
-            )?;
+            );
         }
         Ok(transaction)
     }
@@ -182,7 +182,7 @@ impl Store {
         page: &PageCommit<'_>,
         end: &ChainEnd,
         digest: &PageDigest,
-    ) -> Result<Transaction<'s>, StoreError> {
+    ) -> Transaction<'s> {
         let sightings = page.payload.sightings();
         let mut item = keys::batch(lease.run(), end.generation, end.page).with([
             ("generation", number(end.generation)),
@@ -248,7 +248,7 @@ impl Store {
                 &keys::run(lease.run()),
                 &changes,
                 &condition,
-            )?
+            )
             .send()
             .await?;
         Ok(ChainEnd::start(generation))

@@ -270,14 +270,14 @@ impl Store {
                 Table::Coordination,
                 &keys::run(run),
                 &run_takes_work(),
-            )?
+            )
             .update(
                 Protects::Read("the batch"),
                 Table::Coordination,
                 &key,
                 &changes,
                 &condition,
-            )?
+            )
             .send()
             .await;
         match written {

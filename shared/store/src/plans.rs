@@ -58,13 +58,13 @@ impl Store {
                     Table::Coordination,
                     &keys::run(run),
                     &finalizing,
-                )?
+                )
                 // Addressed by the plan's hash, so writing it again writes the same.
                 .set(
                     Table::Coordination,
                     &keys::plan_chunk(run, hash.as_str(), index),
                     &changes,
-                )?
+                )
                 .send()
                 .await?;
         }
@@ -83,21 +83,21 @@ impl Store {
                 Table::Coordination,
                 &keys::run(run),
                 &finalizing,
-            )?
+            )
             .check(
                 Protects::Read("the tenant's settings"),
                 Table::Coordination,
                 &keys::tenant(&run.tenant),
                 &revision_is(revision),
-            )?
+            )
             .put(
                 Protects::Read("the plan"),
                 Table::Coordination,
                 manifest,
                 &absent(),
-            )?;
+            );
         if let Some(held) = head.held_run {
-            transaction = self.supersede(transaction, run, held)?;
+            transaction = self.supersede(transaction, run, held);
         }
         transaction.send().await
     }
@@ -107,7 +107,7 @@ impl Store {
         transaction: Transaction<'s>,
         run: &RunRef,
         held: u64,
-    ) -> Result<Transaction<'s>, StoreError> {
+    ) -> Transaction<'s> {
         let held_run = RunRef {
             tenant: run.tenant.clone(),
             run: held,
@@ -121,7 +121,7 @@ impl Store {
                 &keys::run(&held_run),
                 &superseded,
                 &run_allows(RunEvent::Supersede),
-            )?
+            )
             .update(
                 Protects::Read("the tenant's held run"),
                 Table::Coordination,
@@ -198,7 +198,7 @@ impl Store {
                 &keys::run(lease.run()),
                 &changes,
                 &lease_is(lease.token()).and(run_allows(event)),
-            )?
+            )
             .send()
             .await
     }

@@ -63,7 +63,7 @@ impl Store {
                 Table::Coordination,
                 &keys::run(lease.run()),
                 &lease_is(lease.token()).and(run_state_in(&[RunState::Finalizing])),
-            )?;
+            );
             for (id, streak) in chunk {
                 let changes = Changes::new()
                     .set("run", number(streak.run))
@@ -78,7 +78,7 @@ impl Store {
                     Table::Coordination,
                     &keys::streak(&lease.run().tenant, id),
                     &changes,
-                )?;
+                );
             }
             transaction.send().await?;
         }

@@ -154,7 +154,7 @@ impl Store {
                 Table::Coordination,
                 item,
                 &revision_was(revision_before),
-            )?
+            )
             .send()
             .await
     }
@@ -266,7 +266,7 @@ impl Store {
                 Table::Coordination,
                 &keys::tenant(id),
                 &revision_is(tenant.revision),
-            )?
+            )
             .update(
                 Protects::Read("the tenant's active run"),
                 Table::Coordination,
@@ -275,19 +275,19 @@ impl Store {
                     .set("next_run", number(run.run + 1))
                     .set("active_run", number(run.run)),
                 &next_run_is(run.run),
-            )?
+            )
             .put(
                 Protects::Read("the run"),
                 Table::Coordination,
                 run_item,
                 &absent(),
-            )?
+            )
             .put(
                 Protects::Read("the run's settings"),
                 Table::Coordination,
                 snapshot,
                 &absent(),
-            )?
+            )
             .send()
             .await?;
         Ok(StartedRun::Started(run))

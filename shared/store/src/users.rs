@@ -301,7 +301,7 @@ impl Store {
                 Table::Coordination,
                 &lease.key(),
                 &condition,
-            )?;
+            );
             for write in group {
                 transaction =
                     self.put_user(transaction, lease.run(), write, None, lease.ttl_s())?;
@@ -343,7 +343,7 @@ impl Store {
                 Table::Coordination,
                 &keys::run(lease.run()),
                 &condition,
-            )?;
+            );
             for write in group {
                 let detail = evidence.get(&write.after.id).copied();
                 transaction =
@@ -364,19 +364,19 @@ impl Store {
     ) -> Result<Transaction<'s>, StoreError> {
         let version_before = write.before.as_ref().map_or(0, |before| before.version);
         let journal = journal_item(run, write, evidence, self.ambient.now_ms(), ttl_s)?;
-        transaction
+        Ok(transaction
             .put(
                 Protects::Read("a user"),
                 Table::Directory,
                 user_item(&run.tenant, &write.after),
                 &version_is(version_before),
-            )?
+            )
             .put(
                 Protects::Read("a user's before-image"),
                 Table::Coordination,
                 journal,
                 &absent(),
-            )
+            ))
     }
 }
 

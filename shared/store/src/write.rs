@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::builders::TransactWriteItemBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Put, ReturnConsumedCapacity, ReturnValue, TransactWriteItem,
     Update,
@@ -94,7 +95,7 @@ impl Changes {
 /// refusal can be told.
 pub(crate) struct Transaction<'s> {
     store: &'s Store,
-    items: Vec<TransactWriteItem>,
+    items: Result<Vec<TransactWriteItem>, BuildError>,
     protects: Vec<Protects>,
 }
 
@@ -111,46 +112,51 @@ impl<'s> Transaction<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
         Self {
             store,
-            items: Vec::new(),
+            items: Ok(Vec::new()),
             protects: Vec::new(),
         }
     }
 
-    fn push(&mut self, protects: Protects, item: TransactWriteItem) {
-        self.items.push(item);
+    /// Adds an item. One that cannot be built is told when the transaction is sent.
+    fn push(
+        mut self,
+        protects: Protects,
+        item: Result<TransactWriteItemBuilder, BuildError>,
+    ) -> Self {
+        self.items = self.items.and_then(|mut items| {
+            items.push(item?.build());
+            Ok(items)
+        });
         self.protects.push(protects);
+        self
     }
 
     pub(crate) fn check(
-        mut self,
+        self,
         protects: Protects,
         table: Table,
         key: &Key,
         condition: &Condition,
-    ) -> Result<Self, StoreError> {
+    ) -> Self {
         let check = ConditionCheck::builder()
             .table_name(self.store.table(table))
             .set_key(Some(key.item()))
             .condition_expression(&condition.expression)
             .set_expression_attribute_names(Some(Changes::new().names(&condition.names)))
             .set_expression_attribute_values(some_if_any(condition.values.clone()))
-            .build()
-            .map_err(|e| StoreError::Invalid(e.to_string()))?;
-        self.push(
-            protects,
-            TransactWriteItem::builder().condition_check(check).build(),
-        );
-        Ok(self)
+            .build();
+        let item = TransactWriteItem::builder();
+        self.push(protects, check.map(|check| item.condition_check(check)))
     }
 
     pub(crate) fn update(
-        mut self,
+        self,
         protects: Protects,
         table: Table,
         key: &Key,
         changes: &Changes,
         condition: &Condition,
-    ) -> Result<Self, StoreError> {
+    ) -> Self {
         let update = Update::builder()
             .table_name(self.store.table(table))
             .set_key(Some(key.item()))
@@ -158,55 +164,41 @@ impl<'s> Transaction<'s> {
             .condition_expression(&condition.expression)
             .set_expression_attribute_names(Some(changes.names(&condition.names)))
             .set_expression_attribute_values(some_if_any(changes.values(&condition.values)))
-            .build()
-            .map_err(|e| StoreError::Invalid(e.to_string()))?;
-        self.push(
-            protects,
-            TransactWriteItem::builder().update(update).build(),
-        );
-        Ok(self)
+            .build();
+        let item = TransactWriteItem::builder();
+        self.push(protects, update.map(|update| item.update(update)))
     }
 
     /// An update of an item that needs no condition of its own, because it stands beside the check
     /// of a lease and is the same whenever it is repeated.
-    pub(crate) fn set(
-        mut self,
-        table: Table,
-        key: &Key,
-        changes: &Changes,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn set(self, table: Table, key: &Key, changes: &Changes) -> Self {
         let update = Update::builder()
             .table_name(self.store.table(table))
             .set_key(Some(key.item()))
             .update_expression(changes.expression())
             .set_expression_attribute_names(Some(changes.names(&[])))
             .set_expression_attribute_values(some_if_any(changes.values(&Item::new())))
-            .build()
-            .map_err(|e| StoreError::Invalid(e.to_string()))?;
-        self.push(
-            Protects::Lease,
-            TransactWriteItem::builder().update(update).build(),
-        );
-        Ok(self)
+            .build();
+        let item = TransactWriteItem::builder();
+        self.push(Protects::Lease, update.map(|update| item.update(update)))
     }
 
     pub(crate) fn put(
-        mut self,
+        self,
         protects: Protects,
         table: Table,
         item: Item,
         condition: &Condition,
-    ) -> Result<Self, StoreError> {
+    ) -> Self {
         let put = Put::builder()
             .table_name(self.store.table(table))
             .set_item(Some(item))
             .condition_expression(&condition.expression)
             .set_expression_attribute_names(Some(Changes::new().names(&condition.names)))
             .set_expression_attribute_values(some_if_any(condition.values.clone()))
-            .build()
-            .map_err(|e| StoreError::Invalid(e.to_string()))?;
-        self.push(protects, TransactWriteItem::builder().put(put).build());
-        Ok(self)
+            .build();
+        let item = TransactWriteItem::builder();
+        self.push(protects, put.map(|put| item.put(put)))
     }
 
     /// Sends it, under one `ClientRequestToken` for all attempts, the SDK's and those after a conflict:
@@ -219,6 +211,8 @@ impl<'s> Transaction<'s> {
     /// the first condition that failed.
     pub(crate) async fn send(self) -> Result<(), StoreError> {
         let token = self.store.ambient.random_uuid();
+        let items = self.items.as_ref();
+        let items = items.map_err(|error| StoreError::Invalid(error.to_string()))?;
         let mut attempt = 1;
         loop {
             let outcome = self
@@ -226,7 +220,7 @@ impl<'s> Transaction<'s> {
                 .client
                 .transact_write_items()
                 .client_request_token(&token)
-                .set_transact_items(Some(self.items.clone()))
+                .set_transact_items(Some(items.clone()))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await;

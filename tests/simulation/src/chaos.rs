@@ -152,6 +152,11 @@ impl Chaos {
         dice.between(1, self.graph_latency_ms_max)
     }
 
+    /// Whether calls are so quick that a finalizer plans within some seconds.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.latency_ms_max <= 20 && self.graph_latency_ms_max <= 100
+    }
+
     /// Whether calls take so long that a function gets nothing done in a few seconds.
     pub(crate) fn is_slow(&self) -> bool {
         self.latency_ms_max > 100
@@ -190,6 +195,13 @@ impl Chaos {
     /// Whether the list of a run's batches reads empty, once: what began the incident.
     pub(crate) fn loses_list(&self, dice: &Dice, query: &str) -> bool {
         query.contains("\"batch#") && dice.per_mille(self.weather().list_lost)
+    }
+
+    /// Whether an item reads otherwise than it was written. A part of a plan is read so seldom that
+    /// it would never be among them.
+    pub(crate) fn spoils(&self, dice: &Dice, is_plan: bool) -> bool {
+        let times = if is_plan { 10 } else { 1 };
+        dice.per_mille(times * self.weather().spoiled)
     }
 
     /// How far a read is behind that may be behind.

@@ -7,8 +7,9 @@
 //!
 //! It never replaces the system's code by a copy. What is simulated is what is around it:
 //! - [`world`](mod@world): the services, the clocks, the truth;
-//! - `weather`, `chaos`: how much goes wrong; `lambda`, `queues`, `dynamo`, `graph`: what goes wrong, and where;
-//! - `tenants`, `churn`, `person`, `story`: what people do, and in which order;
+//! - `weather`, `chaos`: how much goes wrong; `lambda`, `queues`, `dynamo`, `spoiled`,
+//!   `graph`: what goes wrong, and where;
+//! - `tenants`, `churn`, `person`, `operator`, `story`: what people do, and in which order;
 //! - `checks`, `oracle`, `logs`: what must be true;
 //! - [`bugs`]: defects that the checks have to catch.
 
@@ -26,9 +27,11 @@ mod logs;
 pub mod many;
 mod marks;
 mod mirror;
+mod operator;
 mod oracle;
 mod person;
 mod queues;
+mod spoiled;
 mod story;
 mod tenants;
 mod trace;

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::checks::end;
 use crate::lambda::{Ended, Function};
+use crate::operator;
 use crate::person;
 use crate::queues::call;
 use crate::weather::{Story, Theme};
@@ -39,6 +40,8 @@ const SCHEDULE_RETRY_MS: u64 = 60_000;
 /// What is wrong with the simulation itself.
 pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
     let store = world.store(0);
+    store.create_tables().await?;
+    // As each later start of the command line does.
     store.create_tables().await?;
     for tenant in &world.tenants {
         world.settle(tenant);
@@ -111,6 +114,11 @@ async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Resul
             }
         }
     }
+    if world.dice.per_mille(60) {
+        // A tenant is away while the schedule fires.
+        let (world, store) = (Arc::clone(world), store.clone());
+        tokio::spawn(async move { operator::pauses_any(&world, &store).await });
+    }
     let mut begun = vec![tokio::spawn(full(Arc::clone(world)))];
     if world.chaos.is_doubled(&world.dice) {
         begun.push(tokio::spawn(full(Arc::clone(world))));
@@ -150,13 +158,38 @@ fn changes(world: &Arc<World>, store: &rollcall_store::Store) -> JoinHandle<()> 
             let Some(tenant) = world.tenants.get(world.dice.index(world.tenants.len())) else {
                 return;
             };
-            match world.dice.index(10) {
-                0 => {
+            let done = match world.dice.index(24) {
+                0 | 1 => {
                     tenant.change_settings(&world.dice);
                     person::put_settings(&world, &store, tenant).await;
+                    Ok(())
                 }
-                1 | 2 => person::decide(&world, tenant),
-                _ => world.churn(tenant),
+                2 => {
+                    if world.dice.per_mille(500) {
+                        tenant.misplace_secret(&world.dice);
+                    } else {
+                        tenant.find_secret();
+                    }
+                    person::put_settings(&world, &store, tenant).await;
+                    Ok(())
+                }
+                3 => operator::pauses(&world, &store, tenant).await,
+                4 | 5 => operator::looks(&world, &store, tenant, false).await,
+                6 => {
+                    operator::errs(&world, &store, tenant).await;
+                    Ok(())
+                }
+                7..=11 => {
+                    person::decide(&world, tenant);
+                    Ok(())
+                }
+                _ => {
+                    world.churn(tenant);
+                    Ok(())
+                }
+            };
+            if let Err(error) = done {
+                world.violate("an operator can look", error.to_string());
             }
         }
     })
@@ -204,6 +237,7 @@ async fn settle(
     for tenant in &world.tenants {
         world.tell_unknowns(tenant);
         tenant.loosen_guards();
+        tenant.find_secret();
         store.put_tenant(&tenant.settings()?).await?;
     }
     let mut runs = runs_needed(world);
@@ -226,6 +260,7 @@ async fn settle(
     }
     for tenant in &world.tenants {
         end::equals(world, tenant);
+        operator::looks(world, store, tenant, true).await?;
     }
     Ok(())
 }

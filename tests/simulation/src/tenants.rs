@@ -92,7 +92,7 @@ impl SimTenant {
             "client_id": tenant.client_id().to_string(),
             "graph_url": ORIGIN,
             "login_url": ORIGIN,
-            "credential": { "kind": "secret", "env": secret_name(&name) },
+            "credential": secret(&name),
             "scope": { "guests": dice.per_mille(300) },
             "guards": guards,
             "limits": {
@@ -125,6 +125,25 @@ impl SimTenant {
     /// When they are none: a mistake of the simulation.
     pub(crate) fn settings(&self) -> anyhow::Result<TenantSettings> {
         Ok(serde_json::from_value(lock(&self.settings).clone())?)
+    }
+
+    /// The settings, as somebody has them in an editor.
+    pub(crate) fn settings_as_written(&self) -> Value {
+        lock(&self.settings).clone()
+    }
+
+    /// The settings name a secret that nobody has put anywhere.
+    pub(crate) fn misplace_secret(&self, dice: &Dice) {
+        lock(&self.settings)["credential"] = match dice.index(3) {
+            0 => json!({ "kind": "secret", "env": "OF_NOBODY" }),
+            1 => json!({ "kind": "certificate", "env": "OF_NOBODY" }),
+            _ => json!({ "kind": "certificate", "pem_file": "of-nobody.pem" }),
+        };
+    }
+
+    /// The settings name the right secret again.
+    pub(crate) fn find_secret(&self) {
+        lock(&self.settings)["credential"] = secret(&self.name);
     }
 
     /// Guards that let everything pass, as an operator sets them who wants to see a run through.
@@ -211,6 +230,10 @@ fn lenient(confirmed_by: u64) -> Value {
         "shrink_percent_max": 100.0,
         "absences_confirmed_by": confirmed_by,
     })
+}
+
+fn secret(tenant: &str) -> Value {
+    json!({ "kind": "secret", "env": secret_name(tenant) })
 }
 
 fn secret_name(tenant: &str) -> String {

@@ -71,7 +71,7 @@ pub(crate) struct World {
     trace: Mutex<Trace>,
     violation: Mutex<Option<Violation>>,
     over: AtomicBool,
-    list_was_lost: AtomicBool,
+    store_has_lied: AtomicBool,
     /// In milliseconds since 1970; 0 if not yet.
     graph_failed_ms: AtomicU64,
     calm_since_ms: AtomicU64,
@@ -133,7 +133,11 @@ impl World {
                 () if is_late => 15_000,
                 () => worker_ms,
             },
-            dice.of([30_000, 60_000, 300_000, 900_000]),
+            if chaos.is_quick() {
+                dice.of([5_000, 5_000, 60_000, 900_000])
+            } else {
+                dice.of([30_000, 60_000, 300_000, 900_000])
+            },
         ];
         Ok(Self {
             chaos,
@@ -151,7 +155,7 @@ impl World {
             trace: Mutex::new(Trace::new(traced)),
             violation: Mutex::new(None),
             over: AtomicBool::new(false),
-            list_was_lost: AtomicBool::new(false),
+            store_has_lied: AtomicBool::new(false),
             graph_failed_ms: AtomicU64::new(0),
             calm_since_ms: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
@@ -269,13 +273,14 @@ impl World {
         self.graph_failed_ms.load(Ordering::Relaxed) >= since_ms
     }
 
-    pub(crate) fn list_is_lost(&self) {
-        self.mark("fault: the list of batches read empty");
-        self.list_was_lost.store(true, Ordering::Relaxed);
+    /// Something reads otherwise than it was written.
+    pub(crate) fn store_lies(&self, mark: &'static str) {
+        self.mark(mark);
+        self.store_has_lied.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn list_was_lost(&self) -> bool {
-        self.list_was_lost.load(Ordering::Relaxed)
+    pub(crate) fn store_has_lied(&self) -> bool {
+        self.store_has_lied.load(Ordering::Relaxed)
     }
 
     /// The faults are over.

@@ -23,7 +23,8 @@ impl Look<'_> {
         let started_ms = self.checks.started_ms.get(run).copied().unwrap_or_default();
         let graph_failed = self.world.graph_failed_since(started_ms);
         let is_explained = match reason {
-            "incomplete" => self.world.list_was_lost(),
+            "incomplete" => self.world.store_has_lied(),
+            "credential_rejected" if self.secret_was_misplaced(run) => true,
             "deadline" => {
                 let deadline = number(item, "deadline_at").unwrap_or_default();
                 let calm_ms = self.world.calm_since_ms();
@@ -48,6 +49,13 @@ impl Look<'_> {
             let detail = format!("{}/{} FAILED {reason}: {detail}", run.0, run.1);
             self.violate(EXPLAINED, &detail);
         }
+    }
+
+    /// Whether the run's settings name a secret that nobody has.
+    fn secret_was_misplaced(&self, run: &RunKey) -> bool {
+        let named = self.settings(run)["credential"]["env"].clone();
+        let tenant = self.world.tenant(&run.0);
+        tenant.is_some_and(|tenant| named != tenant.secret_name().as_str())
     }
 
     fn has_left(&self, run: &RunKey, detail: &str, since_ms: u64) -> bool {

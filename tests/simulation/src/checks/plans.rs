@@ -114,7 +114,8 @@ impl Look<'_> {
         })
     }
 
-    fn settings_are_the_same(&self, run: &RunKey) {
+    /// A run begins with its tenant's settings, and makes no plan when they have changed since.
+    pub(super) fn settings_are_the_same(&self, run: &RunKey) {
         let now = Place::coordination("tenants".into(), run.0.clone());
         let now = self.mirror.get(&now);
         let revision = now.and_then(|item| number(item, "revision"));
@@ -124,7 +125,7 @@ impl Look<'_> {
         let is_removed = now.and_then(|item| flag(item, "removed")) != Some(false);
         if revision != known || is_removed {
             let detail = format!(
-                "{}/{}: planned by {known:?}, now {revision:?}",
+                "{}/{}: settings {known:?}, now {revision:?}, removed: {is_removed}",
                 run.0, run.1
             );
             self.violate("fine print 5: the settings are the run's", &detail);

@@ -16,6 +16,7 @@ impl Look<'_> {
         );
         let after = text(&change.after, "state").to_owned();
         let Some(before) = &change.before else {
+            self.settings_are_the_same(&run);
             self.checks.started_ms.insert(run, self.now_ms);
             return;
         };
