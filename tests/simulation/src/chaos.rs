@@ -198,10 +198,14 @@ impl Chaos {
     }
 
     /// Whether an item reads otherwise than it was written. A part of a plan is read so seldom that
-    /// it would never be among them.
+    /// it would hardly be among them.
     pub(crate) fn spoils(&self, dice: &Dice, is_plan: bool) -> bool {
-        let times = if is_plan { 10 } else { 1 };
-        dice.per_mille(times * self.weather().spoiled)
+        let weather = self.weather();
+        dice.per_mille(if is_plan {
+            weather.plan_spoiled
+        } else {
+            weather.spoiled
+        })
     }
 
     /// How far a read is behind that may be behind.

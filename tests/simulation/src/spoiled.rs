@@ -109,15 +109,18 @@ fn other(dice: &Dice, name: &str, value: &Value) -> Value {
     }
 }
 
-/// Base 64 with one digit that is another one. The last digits stay: they carry the padding.
+/// Base 64 with one bit of one digit turned. The last digits stay: they carry the padding.
 fn turned(dice: &Dice, packed: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let at = dice.index(packed.len().saturating_sub(4));
-    let turn = |(index, digit)| match digit {
-        'A' if index == at => 'B',
-        _ if index == at => 'A',
-        digit => digit,
+    let turn = |(index, digit): (usize, u8)| {
+        let value = DIGITS.iter().position(|it| *it == digit);
+        match value.filter(|_| index == at) {
+            Some(value) => char::from(DIGITS[value ^ 1]),
+            None => char::from(digit),
+        }
     };
-    packed.chars().enumerate().map(turn).collect()
+    packed.bytes().enumerate().map(turn).collect()
 }
 
 /// A part of a page or plan, or a whole item, is not there.
