@@ -319,6 +319,38 @@ async fn a_run_that_its_tenants_head_does_not_name_fails() {
     all_active(&world).await;
 }
 
+/// Whatever is the matter with it, it is nobody's absence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_leased_again_and_again_and_never_done_ends_its_run() {
+    let world = world().await;
+    rename_everybody(&world, 1);
+    let run = world.start_run(&world.app).await.unwrap();
+    run_step(&world, &world.app, &run, false).await;
+    let sweep = async || {
+        let event = json!({ "schedule": "sweep" });
+        world.app.finalizer(event, u64::MAX).await.unwrap();
+        world.store.run(&run).await.unwrap().unwrap()
+    };
+    for lease in 1..=20 {
+        assert_eq!(
+            sweep().await.state,
+            RunState::Draining,
+            "before lease {lease}"
+        );
+        let acquired = world.store.acquire_batch(&run, 1, 2, "dies").await.unwrap();
+        let AcquiredBatch::Granted(lease, _) = acquired else {
+            panic!("the batch is not free");
+        };
+        world.store.release_batch(&lease).await.unwrap();
+    }
+    let failed = sweep().await;
+    assert_eq!(failed.state, RunState::Failed);
+    assert_eq!(failed.reason, Some(FailReason::Incomplete));
+    all_active(&world).await;
+    let next = world.sync().await.unwrap();
+    assert_eq!(next.state, RunState::Completed, "{next:?}");
+}
+
 /// The list reads empty at every point at which it is read, one after the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_batches_that_reads_empty_switches_nobody_off_wherever_it_is_read() {

@@ -7,7 +7,7 @@ use simulation::many::{Options, Report, Seeds, run};
 const SEEDS: u64 = 200;
 
 /// What has to happen within them, so that a world in which nothing happens is no proof.
-const CORNERS: [&str; 33] = [
+const CORNERS: [&str; 36] = [
     "fault: Graph is stale about a user",
     "fault: a call applied late",
     "fault: a call applied, its answer lost",
@@ -19,9 +19,11 @@ const CORNERS: [&str; 33] = [
     "fault: a process died",
     "fault: a transaction conflict",
     "fault: an answer of Graph",
+    "fault: an item that reads otherwise than it was written",
     "fault: cut off at the time limit",
     "fault: the list of batches read empty",
     "generations begun again",
+    "mistakes of an operator",
     "runs COMPLETED",
     "runs FAILED credential_rejected",
     "runs FAILED deadline",
@@ -33,6 +35,7 @@ const CORNERS: [&str; 33] = [
     "runs FAILED unsafe_link",
     "runs HELD",
     "runs SUPERSEDED",
+    "tenants removed and put back",
     "users created",
     "users off: deleted",
     "users off: disabled",
