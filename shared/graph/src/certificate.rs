@@ -37,14 +37,6 @@ impl fmt::Debug for Certificate {
     }
 }
 
-impl PartialEq for Certificate {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.thumbprint == other.0.thumbprint
-    }
-}
-
-impl Eq for Certificate {}
-
 impl Certificate {
     /// From PEM that holds the certificate and its unencrypted RSA key, in any order. Of several
     /// certificates (a chain) the first one is meant.
@@ -86,7 +78,7 @@ impl Certificate {
         client_id: &str,
         number: &str,
         now_ms: u64,
-    ) -> Result<String, GraphError> {
+    ) -> Result<Secret, GraphError> {
         let now_s = now_ms / 1_000;
         let header = json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": self.0.thumbprint });
         let claims = json!({
@@ -110,7 +102,8 @@ impl Certificate {
                 &mut signature,
             )
             .map_err(|_| bad("could not sign"))?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        let signature = URL_SAFE_NO_PAD.encode(signature);
+        Ok(Secret::new(format!("{signed}.{signature}")))
     }
 }
 

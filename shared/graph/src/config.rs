@@ -1,6 +1,7 @@
 //! What a client needs to know of a tenant, checked before the first request.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rollcall_core::user::AttributeMap;
 use url::{Host, Url};
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use crate::certificate::Certificate;
 use crate::error::GraphError;
+use crate::identity::Identity;
 
 /// Users a page: the most that Graph gives.
 /// <https://learn.microsoft.com/graph/api/user-list>
@@ -57,12 +59,14 @@ impl fmt::Debug for Secret {
 }
 
 /// How an application proves to the token service that it is who it says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Credential {
     /// By a client secret.
     Secret(Secret),
     /// By a certificate, whose key signs each request for a token.
     Certificate(Certificate),
+    /// By another issuer's word, which the application trusts.
+    Federated(Arc<dyn Identity>),
 }
 
 /// Microsoft's clouds.
@@ -111,7 +115,7 @@ fn constant_root(address: &'static str) -> Result<Url, GraphError> {
 }
 
 /// Where a tenant's directory is, and with what it is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct GraphConfig {
     /// The root of Microsoft Graph, with or without `/v1.0` and a slash at the end.
     pub graph_root: Url,

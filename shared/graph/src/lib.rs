@@ -28,6 +28,7 @@ mod confirm;
 mod error;
 mod exchange;
 mod http;
+mod identity;
 mod link;
 mod page;
 mod retry;
@@ -40,6 +41,7 @@ pub use config::{Cloud, Credential, GraphConfig, Secret};
 pub use confirm::Existence;
 pub use error::{FailedCall, GraphError};
 pub use exchange::{Exchange, Lost, Received, Transport};
+pub use identity::{Identity, NoIdentity, Vouching};
 pub use link::{NEXT_LINK_BYTES_MAX, NextLink};
 /// A request as a [`Transport`] gets it.
 pub use reqwest::Request;

@@ -1,6 +1,6 @@
 //! Access tokens: one at a time, renewed before it expires, shared by all requests of a client.
 //!
-//! How the application proves itself is in [`Tokens::form`] alone.
+//! How the application proves itself is in [`Tokens::proof`] alone.
 
 use std::sync::Arc;
 
@@ -11,12 +11,16 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::{Url, form_urlencoded};
 
-use crate::config::{Credential, Endpoints, GraphConfig};
+use crate::config::{Credential, Endpoints, GraphConfig, Secret};
 use crate::error::{FailedCall, GraphError, loggable_code};
 use crate::exchange::{CLIENT_REQUEST_ID, Received, Transport, id_header};
+use crate::identity::{NoIdentity, audience};
 use crate::retry::{Fault, Retry};
 
 const OPERATION: &str = "token";
+
+/// Asking another issuer to vouch for the application.
+const IDENTITY: &str = "identity";
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
@@ -35,6 +39,11 @@ const RENEW_AGAIN_MS: u64 = 30_000;
 /// AADSTS numbers that pass.
 /// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
 const PASSING_AADSTS: [u32; 4] = [90_012, 90_024, 90_033, 90_055];
+
+/// The number that passes for a federated credential alone: for some minutes after it was made, the
+/// service does not know it everywhere.
+/// <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>
+const UNKNOWN_YET_AADSTS: u32 = 70_021;
 
 /// The `Authorization` header of a token.
 #[derive(Debug, Clone)]
@@ -73,6 +82,29 @@ pub(crate) struct Tokens {
 enum NoToken {
     Yet(Fault),
     Ever(GraphError),
+}
+
+impl NoToken {
+    /// Nobody vouched for the application.
+    fn of(none: NoIdentity) -> Self {
+        let mut call = FailedCall::of(IDENTITY);
+        call.cause = Some(none.problem);
+        match none.remedy {
+            None => Self::Yet(Fault::passing(call, None)),
+            Some(remedy) => Self::Ever(GraphError::CredentialRejected {
+                call,
+                aadsts: None,
+                remedy,
+            }),
+        }
+    }
+}
+
+/// What the application proves itself by.
+#[derive(Debug)]
+enum Proof {
+    Secret(Secret),
+    Assertion(Secret),
 }
 
 /// A token as the service gave it.
@@ -130,33 +162,48 @@ impl Tokens {
         state.held.take_if(|held| held.bearer.serial == serial);
     }
 
-    /// What is sent: the client credentials grant with the application's proof.
-    fn form(&self) -> Result<String, GraphError> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials")
-            .append_pair("client_id", &self.client_id)
-            .append_pair("scope", &self.scope);
+    fn is_federated(&self) -> bool {
+        matches!(self.credential, Credential::Federated(_))
+    }
+
+    /// What the application proves itself by, in this request.
+    async fn proof(&self) -> Result<Proof, NoToken> {
         match &self.credential {
-            Credential::Secret(secret) => {
-                form.append_pair("client_secret", secret.expose());
-            }
+            Credential::Secret(secret) => Ok(Proof::Secret(secret.clone())),
             Credential::Certificate(certificate) => {
                 let number = self.ambient.random_uuid();
                 let now_ms = self.ambient.now_ms();
                 let assertion =
-                    certificate.assertion(&self.address, &self.client_id, &number, now_ms)?;
-                form.append_pair("client_assertion_type", ASSERTION_TYPE)
-                    .append_pair("client_assertion", &assertion);
+                    certificate.assertion(&self.address, &self.client_id, &number, now_ms);
+                Ok(Proof::Assertion(assertion.map_err(NoToken::Ever)?))
+            }
+            Credential::Federated(identity) => {
+                let vouched = identity.token(audience(&self.address)).await;
+                Ok(Proof::Assertion(vouched.map_err(NoToken::of)?))
             }
         }
-        Ok(form.finish())
+    }
+
+    /// What is sent: the client credentials grant.
+    fn form(&self, proof: &Proof) -> String {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", &self.client_id)
+            .append_pair("scope", &self.scope);
+        match proof {
+            Proof::Secret(secret) => form.append_pair("client_secret", secret.expose()),
+            Proof::Assertion(assertion) => form
+                .append_pair("client_assertion_type", ASSERTION_TYPE)
+                .append_pair("client_assertion", assertion.expose()),
+        };
+        form.finish()
     }
 
     /// Asks once.
     /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
     async fn ask(&self, retry: &Retry<'_>) -> Result<Granted, NoToken> {
         let client_request_id = self.ambient.random_uuid();
-        let form = self.form().map_err(NoToken::Ever)?;
+        let form = self.form(&self.proof().await?);
         let mut request = Request::new(Method::POST, self.address.clone());
         *request.timeout_mut() = Some(retry.attempt_limit());
         let headers = request.headers_mut();
@@ -175,7 +222,7 @@ impl Tokens {
         match received {
             Ok(received) => match received.leads_away(OPERATION, &self.address) {
                 Some(error) if received.status.is_redirection() => Err(NoToken::Ever(error)),
-                _ => judge(&received),
+                _ => judge(&received, self.is_federated()),
             },
             Err(lost) => {
                 let mut failed = FailedCall::of(OPERATION);
@@ -237,7 +284,7 @@ impl Told {
 }
 
 /// Judges by status and OAuth error; AADSTS numbers are hints.
-fn judge(received: &Received) -> Result<Granted, NoToken> {
+fn judge(received: &Received, is_federated: bool) -> Result<Granted, NoToken> {
     let status = received.status.as_u16();
     let mut failed = FailedCall::of(OPERATION);
     failed.status = Some(status);
@@ -267,6 +314,7 @@ fn judge(received: &Received) -> Result<Granted, NoToken> {
     }
     let passes = matches!(status, 408 | 429 | 500..=599)
         || aadsts.is_some_and(|number| PASSING_AADSTS.contains(&number))
+        || (is_federated && aadsts == Some(UNKNOWN_YET_AADSTS))
         || told.error.as_deref() == Some("temporarily_unavailable");
     Err(if passes {
         NoToken::Yet(Fault::passing(failed, retry_after_ms))
@@ -292,6 +340,10 @@ fn remedy(aadsts: Option<u32>) -> &'static str {
              new one) to the application's certificates"
         }
         Some(700_024) => "the assertion is outside its time: set this machine's clock right",
+        Some(UNKNOWN_YET_AADSTS | 700_211..=700_213) => {
+            "the application trusts no such issuer, subject or audience: add a federated credential \
+             to it that names all three as the identity token has them"
+        }
         Some(700_016) => {
             "the directory does not know the application: check client_id and directory_id, and \
              give admin consent"
@@ -327,14 +379,14 @@ mod tests {
     }
 
     fn rejected(status: u16, body: &str) -> GraphError {
-        match judge(&received(status, body)) {
+        match judge(&received(status, body), false) {
             Err(NoToken::Ever(error)) => error,
             other => panic!("{other:?}"),
         }
     }
 
     fn passes(status: u16, body: &str) -> bool {
-        matches!(judge(&received(status, body)), Err(NoToken::Yet(_)))
+        matches!(judge(&received(status, body), false), Err(NoToken::Yet(_)))
     }
 
     const WRONG_SECRET: &str = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided for app adele@contoso.com. Trace ID: 1","error_codes":[7000215]}"#;
@@ -385,6 +437,17 @@ mod tests {
     }
 
     #[test]
+    fn a_federated_credential_that_is_not_known_yet_is_waited_for_and_no_other_one() {
+        let unknown = r#"{"error":"invalid_request","error_codes":[70021]}"#;
+        let federated = judge(&received(400, unknown), true);
+        assert!(matches!(federated, Err(NoToken::Yet(_))));
+        assert!(rejected(400, unknown).to_string().contains("federated"));
+        let wrong = r#"{"error":"invalid_client","error_codes":[700213]}"#;
+        let wrong = judge(&received(401, wrong), true);
+        assert!(matches!(wrong, Err(NoToken::Ever(_))));
+    }
+
+    #[test]
     fn everything_else_is_permanent() {
         for status in [400, 401, 403, 404] {
             rejected(status, "<html></html>");
@@ -398,7 +461,7 @@ mod tests {
     #[test]
     fn a_token_is_not_printed() {
         let body = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"eyJ0eXAi"}"#;
-        let granted = judge(&received(200, body)).unwrap();
+        let granted = judge(&received(200, body), false).unwrap();
         assert_eq!(granted.life_ms, 3_599_000);
         assert!(!format!("{granted:?}").contains("eyJ0eXAi"));
     }

@@ -38,6 +38,7 @@ mod time;
 mod user;
 
 pub use answer::{Answer, Delivery};
+pub use assertion::FederatedCredential;
 pub use directory::{DELETED_KEPT_MS, Directory, DirectoryError};
 pub use fault::{ErrorBody, Fault, NextLink, PageTokenError, Who};
 pub use graph::Graph;

@@ -190,9 +190,9 @@ fn check_assertion(
     audience: &str,
     now_s: u64,
 ) -> Result<(), LoginError> {
-    let registered = tenant.certificate();
+    let trusted = tenant.trusted();
     let client_id = tenant.client_id();
-    assertion::check(assertion, registered.as_ref(), audience, client_id, now_s)
+    assertion::check(assertion, &trusted, audience, client_id, now_s)
         .map_err(|(number, problem)| refusal(401, "invalid_client", number, problem.to_owned()))
 }
 

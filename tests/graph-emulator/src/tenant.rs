@@ -8,7 +8,7 @@ use fastrand::Rng;
 use rollcall_ambient::Ambient;
 use uuid::Uuid;
 
-use crate::assertion::Registered;
+use crate::assertion::{FederatedCredential, Registered, Trusted};
 use crate::directory::Directory;
 use crate::lists::Cursors;
 use crate::people::{Population, random_uuid};
@@ -108,7 +108,7 @@ struct Inner {
 #[derive(Debug, Clone)]
 struct Settings {
     paging: Paging,
-    certificate: Option<Registered>,
+    trusted: Trusted,
     token_life_s: RangeInclusive<u64>,
 }
 
@@ -130,7 +130,7 @@ impl Tenant {
             cursors: Mutex::new(Cursors::new()),
             settings: Mutex::new(Settings {
                 paging: spec.paging,
-                certificate: None,
+                trusted: Trusted::default(),
                 token_life_s: spec.token_life_s,
             }),
         }))
@@ -181,12 +181,17 @@ impl Tenant {
     pub fn upload_certificate(&self, der: &[u8]) -> bool {
         let registered = Registered::from_der(der);
         let is_one = registered.is_some();
-        lock(&self.0.settings).certificate = registered;
+        lock(&self.0.settings).trusted.certificate = registered;
         is_one
     }
 
-    pub(crate) fn certificate(&self) -> Option<Registered> {
-        lock(&self.0.settings).certificate.clone()
+    /// Lets the application take another issuer's word, in place of an earlier one's.
+    pub fn trust(&self, credential: FederatedCredential) {
+        lock(&self.0.settings).trusted.federated = Some(credential);
+    }
+
+    pub(crate) fn trusted(&self) -> Trusted {
+        lock(&self.0.settings).trusted.clone()
     }
 
     pub(crate) fn token_life_s(&self) -> RangeInclusive<u64> {
