@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::certificate::Certificate;
 use crate::error::GraphError;
-use crate::identity::Identity;
+use crate::identity::{Identity, Keeper};
 
 /// Users a page: the most that Graph gives.
 /// <https://learn.microsoft.com/graph/api/user-list>
@@ -65,8 +65,19 @@ pub enum Credential {
     Secret(Secret),
     /// By a certificate, whose key signs each request for a token.
     Certificate(Certificate),
+    /// By a secret or certificate that is read when it is needed, and again when it is rejected.
+    Kept(Kind, Arc<dyn Keeper>),
     /// By another issuer's word, which the application trusts.
     Federated(Arc<dyn Identity>),
+}
+
+/// What is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A client secret.
+    Secret,
+    /// A certificate with its key, in PEM.
+    Certificate,
 }
 
 /// Microsoft's clouds.

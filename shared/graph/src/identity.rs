@@ -1,5 +1,5 @@
-//! A federated credential: another issuer vouches for the application, and no secret is kept anywhere.
-//! <https://learn.microsoft.com/graph/api/resources/federatedidentitycredentials-overview>
+//! Who proves the application when the settings hold no secret: a store that keeps it, or another
+//! issuer that vouches for the application, so that there is none.
 
 use std::fmt;
 use std::future::Future;
@@ -9,19 +9,26 @@ use url::Url;
 
 use crate::config::Secret;
 
-/// A token under way.
-pub type Vouching<'a> = Pin<Box<dyn Future<Output = Result<Secret, NoIdentity>> + Send + 'a>>;
+/// A secret or token under way.
+pub type Proving<'a> = Pin<Box<dyn Future<Output = Result<Secret, NoProof>> + Send + 'a>>;
 
-/// An issuer whom the application trusts, and who knows the process.
-pub trait Identity: fmt::Debug + Send + Sync {
-    /// A fresh token that says to `audience` who the process is: the client assertion of one request.
-    fn token<'a>(&'a self, audience: &'a str) -> Vouching<'a>;
+/// A store that keeps a secret.
+pub trait Keeper: fmt::Debug + Send + Sync {
+    /// The secret: one that was read before, or, if it is asked for `afresh`, as the store has it now.
+    fn secret(&self, afresh: bool) -> Proving<'_>;
 }
 
-/// Why an issuer gave no token.
+/// An issuer whom the application trusts, and who knows the process.
+/// <https://learn.microsoft.com/graph/api/resources/federatedidentitycredentials-overview>
+pub trait Identity: fmt::Debug + Send + Sync {
+    /// A fresh token that says to `audience` who the process is: the client assertion of one request.
+    fn token<'a>(&'a self, audience: &'a str) -> Proving<'a>;
+}
+
+/// Why there is no secret or token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoIdentity {
-    /// What it said, without secrets.
+pub struct NoProof {
+    /// What was said, without secrets.
     pub problem: String,
     /// What a person can do; none if it may pass by itself.
     pub remedy: Option<&'static str>,

@@ -37,11 +37,11 @@ mod usage;
 
 pub use certificate::Certificate;
 pub use client::{GraphClient, PageAt, UsersPage};
-pub use config::{Cloud, Credential, GraphConfig, Secret};
+pub use config::{Cloud, Credential, GraphConfig, Kind, Secret};
 pub use confirm::Existence;
 pub use error::{FailedCall, GraphError};
 pub use exchange::{Exchange, Lost, Received, Transport};
-pub use identity::{Identity, NoIdentity, Vouching};
+pub use identity::{Identity, Keeper, NoProof, Proving};
 pub use link::{NEXT_LINK_BYTES_MAX, NextLink};
 /// A request as a [`Transport`] gets it.
 pub use reqwest::Request;

@@ -11,13 +11,17 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::{Url, form_urlencoded};
 
-use crate::config::{Credential, Endpoints, GraphConfig, Secret};
+use crate::certificate::Certificate;
+use crate::config::{Credential, Endpoints, GraphConfig, Kind, Secret};
 use crate::error::{FailedCall, GraphError, loggable_code};
 use crate::exchange::{CLIENT_REQUEST_ID, Received, Transport, id_header};
-use crate::identity::{NoIdentity, audience};
+use crate::identity::{NoProof, audience};
 use crate::retry::{Fault, Retry};
 
 const OPERATION: &str = "token";
+
+/// Reading a secret from where it is kept.
+const SECRET: &str = "secret";
 
 /// Asking another issuer to vouch for the application.
 const IDENTITY: &str = "identity";
@@ -85,9 +89,9 @@ enum NoToken {
 }
 
 impl NoToken {
-    /// Nobody vouched for the application.
-    fn of(none: NoIdentity) -> Self {
-        let mut call = FailedCall::of(IDENTITY);
+    /// There was nothing to prove the application by.
+    fn of(operation: &'static str, none: NoProof) -> Self {
+        let mut call = FailedCall::of(operation);
         call.cause = Some(none.problem);
         match none.remedy {
             None => Self::Yet(Fault::passing(call, None)),
@@ -143,7 +147,14 @@ impl Tokens {
             {
                 return Ok(held.bearer.clone());
             }
-            match (self.ask(retry).await, &mut state.held) {
+            let asked = match self.ask(retry, false).await {
+                // The secret may have been replaced since it was read.
+                Err(NoToken::Ever(GraphError::CredentialRejected { .. })) if self.is_kept() => {
+                    self.ask(retry, true).await
+                }
+                asked => asked,
+            };
+            match (asked, &mut state.held) {
                 (Ok(granted), _) => return Ok(state.hold(granted, now_ms)),
                 (Err(NoToken::Ever(error)), _) => return Err(error),
                 // It was too early to need one.
@@ -166,22 +177,41 @@ impl Tokens {
         matches!(self.credential, Credential::Federated(_))
     }
 
+    fn is_kept(&self) -> bool {
+        matches!(self.credential, Credential::Kept(..))
+    }
+
     /// What the application proves itself by, in this request.
-    async fn proof(&self) -> Result<Proof, NoToken> {
+    async fn proof(&self, afresh: bool) -> Result<Proof, NoToken> {
         match &self.credential {
             Credential::Secret(secret) => Ok(Proof::Secret(secret.clone())),
-            Credential::Certificate(certificate) => {
-                let number = self.ambient.random_uuid();
-                let now_ms = self.ambient.now_ms();
-                let assertion =
-                    certificate.assertion(&self.address, &self.client_id, &number, now_ms);
-                Ok(Proof::Assertion(assertion.map_err(NoToken::Ever)?))
+            Credential::Certificate(certificate) => self.signed(certificate),
+            Credential::Kept(kind, keeper) => {
+                let kept = keeper.secret(afresh).await;
+                let kept = kept.map_err(|none| NoToken::of(SECRET, none))?;
+                match kind {
+                    Kind::Secret => Ok(Proof::Secret(kept)),
+                    Kind::Certificate => {
+                        let certificate = Certificate::from_pem(&kept).map_err(NoToken::Ever)?;
+                        self.signed(&certificate)
+                    }
+                }
             }
             Credential::Federated(identity) => {
                 let vouched = identity.token(audience(&self.address)).await;
-                Ok(Proof::Assertion(vouched.map_err(NoToken::of)?))
+                let vouched = vouched.map_err(|none| NoToken::of(IDENTITY, none))?;
+                Ok(Proof::Assertion(vouched))
             }
         }
+    }
+
+    fn signed(&self, certificate: &Certificate) -> Result<Proof, NoToken> {
+        let number = self.ambient.random_uuid();
+        let now_ms = self.ambient.now_ms();
+        certificate
+            .assertion(&self.address, &self.client_id, &number, now_ms)
+            .map(Proof::Assertion)
+            .map_err(NoToken::Ever)
     }
 
     /// What is sent: the client credentials grant.
@@ -199,11 +229,11 @@ impl Tokens {
         form.finish()
     }
 
-    /// Asks once.
+    /// Asks once, with a secret that is read afresh or not.
     /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
-    async fn ask(&self, retry: &Retry<'_>) -> Result<Granted, NoToken> {
+    async fn ask(&self, retry: &Retry<'_>, afresh: bool) -> Result<Granted, NoToken> {
         let client_request_id = self.ambient.random_uuid();
-        let form = self.form(&self.proof().await?);
+        let form = self.form(&self.proof(afresh).await?);
         let mut request = Request::new(Method::POST, self.address.clone());
         *request.timeout_mut() = Some(retry.attempt_limit());
         let headers = request.headers_mut();

@@ -19,8 +19,7 @@ use rcgen::PKCS_RSA_SHA256;
 use rollcall_ambient::Ambient;
 use rollcall_core::user::AttributeMap;
 use rollcall_graph::{
-    Credential, GraphClient, GraphConfig, GraphError, Identity, NoIdentity, PageAt, Secret,
-    Vouching,
+    Credential, GraphClient, GraphConfig, GraphError, Identity, NoProof, PageAt, Proving, Secret,
 };
 use rollcall_graph_emulator::{Emulator, FederatedCredential, Population, Tenant, TenantSpec};
 use serde_json::json;
@@ -76,16 +75,16 @@ impl Issuer {
 }
 
 impl Identity for Issuer {
-    fn token<'a>(&'a self, audience: &'a str) -> Vouching<'a> {
+    fn token<'a>(&'a self, audience: &'a str) -> Proving<'a> {
         Box::pin(async move {
             if self.disabled {
-                return Err(NoIdentity {
+                return Err(NoProof {
                     problem: "federation is disabled".into(),
                     remedy: Some("enable outbound identity federation"),
                 });
             }
             if self.asked.fetch_add(1, Ordering::SeqCst) < self.fails {
-                return Err(NoIdentity {
+                return Err(NoProof {
                     problem: "throttled".into(),
                     remedy: None,
                 });
