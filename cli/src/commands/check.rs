@@ -1,8 +1,10 @@
 //! `tenant check`: asks Graph what a sync would ask, and changes nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rollcall_ambient::Ambient;
+use rollcall_aws::Aws;
 use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::scope::Scope;
 use rollcall_core::status::{Implied, Reason};
@@ -75,7 +77,8 @@ pub(crate) async fn run(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let settings = tenant(store, id).await?.settings;
-    let graph = graph_client(&settings, &Secrets::Environment, ambient)
+    let secrets = Secrets::Process(Arc::new(Aws::new()));
+    let graph = graph_client(&settings, &secrets, ambient)
         .map_err(|error| bad_input(format!("tenant {id}: {error}")))?;
     let mut report = Report {
         tenant: id.clone(),

@@ -1,7 +1,9 @@
 //! `sync`: starts runs, drives them, and sees them to their end.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use rollcall_aws::Aws;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_store::{Store, TenantRecord};
 use rollcall_sync::{Secrets, graph_client};
@@ -23,7 +25,7 @@ pub(crate) async fn run(
     quiet: bool,
 ) -> anyhow::Result<Exit> {
     let stack = place.open().await?;
-    let secrets = Secrets::Environment;
+    let secrets = Secrets::Process(Arc::new(Aws::new()));
     let mut exit = Exit::Done;
     let mut ids = Vec::new();
     for tenant in chosen(stack.store(), options.tenants).await? {

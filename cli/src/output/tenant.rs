@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use comfy_table::Table;
+use rollcall_core::credential::{Credential, Kept};
 use rollcall_core::ids::TenantId;
-use rollcall_core::settings::{Credential, Kept, TenantSettings};
+use rollcall_core::settings::TenantSettings;
 use rollcall_store::{Head, TenantRecord};
 use serde::Serialize;
 
@@ -82,10 +83,12 @@ fn credential(credential: &Credential) -> String {
     let (what, kept) = match credential {
         Credential::Secret(kept) => ("the secret", kept),
         Credential::Certificate(kept) => ("the certificate", kept),
+        Credential::Federated => return "none: AWS vouches for the process".to_owned(),
     };
     match kept {
         Kept::Env(name) => format!("{what} in the environment variable {name}"),
         Kept::File(path) => format!("{what} in the file {path}"),
+        Kept::SecretsManager(id) => format!("{what} in Secrets Manager as {id}"),
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod batch;
 mod bounds;
 pub mod counts;
+pub mod credential;
 pub mod evidence;
 pub mod guard;
 pub mod ids;

@@ -4,6 +4,7 @@
 //! work on. It never looks into an event: that is the step's.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -11,6 +12,7 @@ use aws_config::timeout::TimeoutConfig;
 pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use rollcall_ambient::Ambient;
+use rollcall_aws::Aws;
 use rollcall_store::{Store, TableNames};
 use rollcall_sync::{App, HandlerError, Queues, Secrets, stop_at_ms};
 use serde_json::Value;
@@ -63,7 +65,7 @@ async fn app(ambient: &Ambient) -> Result<App, Error> {
     Ok(App::new(
         store,
         queues,
-        Secrets::Environment,
+        Secrets::Process(Arc::new(Aws::with(config))),
         ambient.clone(),
     ))
 }

@@ -1,23 +1,18 @@
 //! What every step works with.
 
-use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::sync::Arc;
 
 use rollcall_ambient::Ambient;
-use rollcall_core::settings::{Cloud, Credential, Kept, TenantSettings};
-use rollcall_graph::{Certificate, GraphClient, GraphConfig, GraphError, Secret, Transport};
+use rollcall_core::settings::{Cloud, TenantSettings};
+use rollcall_graph::{GraphClient, GraphConfig, GraphError, Transport};
 use rollcall_store::{GraphUsage, Store, Usage};
 
 use crate::doorbell::{Doorbell, Queues};
+use crate::secrets::Secrets;
 
 /// The time limit of one request to Graph, in milliseconds. The service answers within 3 seconds;
 /// ten times that is a hang.
 const GRAPH_REQUEST_MS_MAX: u64 = 30_000;
-
-/// The longest file that is read as a secret, in bytes: a certificate with a key of 8,192 bits and a
-/// chain takes a quarter.
-const SECRET_BYTES_MAX: u64 = 65_536;
 
 /// The three functions over their common means. Clones are cheap.
 #[derive(Debug, Clone)]
@@ -87,62 +82,6 @@ impl App {
     }
 }
 
-/// Where secrets come from.
-#[derive(Debug, Clone)]
-pub enum Secrets {
-    /// The process's environment variables and files.
-    Environment,
-    /// A fixed set, by the names or paths that the settings give them.
-    Fixed(Arc<BTreeMap<String, Secret>>),
-}
-
-impl Secrets {
-    fn get(&self, kept: &Kept) -> Result<Secret, GraphError> {
-        match (self, kept) {
-            (Self::Environment, Kept::Env(name)) => {
-                let value = std::env::var(name).ok().filter(|value| !value.is_empty());
-                value.map(Secret::new).ok_or_else(|| missing(kept))
-            }
-            (Self::Environment, Kept::File(path)) => read_secret(path),
-            (Self::Fixed(secrets), Kept::Env(key) | Kept::File(key)) => {
-                secrets.get(key).cloned().ok_or_else(|| missing(kept))
-            }
-        }
-    }
-}
-
-/// What is said of a secret that is not where the settings say.
-fn missing(kept: &Kept) -> GraphError {
-    let problem = match kept {
-        Kept::Env(name) => {
-            format!("the environment variable {name} is not set; put the secret in it")
-        }
-        Kept::File(path) => format!("there is no file {path:?}"),
-    };
-    GraphError::BadConfig {
-        setting: "credential",
-        problem,
-    }
-}
-
-fn read_secret(path: &str) -> Result<Secret, GraphError> {
-    let unreadable = |problem: String| GraphError::BadConfig {
-        setting: "credential",
-        problem: format!("{path:?} cannot be read: {problem}; check the path and who may read it"),
-    };
-    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    let mut text = String::new();
-    file.take(SECRET_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| unreadable(error.to_string()))?;
-    if text.len() as u64 > SECRET_BYTES_MAX {
-        return Err(unreadable(format!(
-            "it has more than {SECRET_BYTES_MAX} bytes"
-        )));
-    }
-    Ok(Secret::new(text))
-}
-
 /// The Graph client of a tenant, over the network.
 ///
 /// # Errors
@@ -156,13 +95,6 @@ pub fn graph_client(
 }
 
 fn graph_config(settings: &TenantSettings, secrets: &Secrets) -> Result<GraphConfig, GraphError> {
-    let credential = match &settings.credential {
-        Credential::Secret(kept) => rollcall_graph::Credential::Secret(secrets.get(kept)?),
-        Credential::Certificate(kept) => {
-            let pem = secrets.get(kept)?;
-            rollcall_graph::Credential::Certificate(Certificate::from_pem(&pem)?)
-        }
-    };
     let (graph_root, login_root) = match (&settings.graph_url, &settings.login_url) {
         (Some(graph), Some(login)) => (graph.as_url().clone(), login.as_url().clone()),
         _ => {
@@ -175,7 +107,7 @@ fn graph_config(settings: &TenantSettings, secrets: &Secrets) -> Result<GraphCon
         login_root,
         directory_id: settings.directory_id.as_str().to_owned(),
         client_id: settings.client_id.as_str().to_owned(),
-        credential,
+        credential: secrets.credential(&settings.credential)?,
         attributes: settings.attributes.clone(),
         retry_ms_max: settings.limits.graph_retry_seconds_max * 1_000,
         request_ms_max: GRAPH_REQUEST_MS_MAX,

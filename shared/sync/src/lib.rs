@@ -21,11 +21,13 @@ mod events;
 mod finalize;
 mod keep;
 mod plan;
+mod secrets;
 mod start;
 mod sweep;
 mod work;
 
-pub use app::{App, Secrets, graph_client};
+pub use app::{App, graph_client};
 pub use doorbell::Queues;
 pub use error::HandlerError;
 pub use events::stop_at_ms;
+pub use secrets::{Aws, Secrets};

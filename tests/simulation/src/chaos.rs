@@ -89,6 +89,9 @@ const DOUBLES_MAX: u32 = 100;
 /// How far a clock may be off, in milliseconds.
 const SKEW_MS_MAX: u64 = 60_000;
 
+/// How far a read may be behind that may be behind, in milliseconds.
+pub(crate) const READ_LAG_MS_MAX: u64 = 1_500;
+
 /// The weather of a seed, and whether it is on.
 #[derive(Debug)]
 pub(crate) struct Chaos {
@@ -211,7 +214,7 @@ impl Chaos {
     /// How far a read is behind that may be behind.
     pub(crate) fn read_lag_ms(&self, dice: &Dice) -> Option<u64> {
         dice.per_mille(self.weather().lag)
-            .then(|| dice.between(100, 1_500))
+            .then(|| dice.between(100, READ_LAG_MS_MAX))
     }
 
     /// How many of `count` keys are processed, if not all.

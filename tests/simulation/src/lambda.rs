@@ -76,6 +76,8 @@ pub(crate) struct Invocation {
     pub(crate) trying: Mutex<Option<(String, u64)>>,
     /// How long its machine has stood still, in milliseconds.
     pub(crate) stood_ms: AtomicU64,
+    /// When it was called, by the true clock.
+    pub(crate) began_ms: u64,
     /// When it was called, by its own clock.
     pub(crate) called_at_ms: u64,
 }
@@ -204,6 +206,7 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         rang_for: Mutex::default(),
         trying: Mutex::default(),
         stood_ms: AtomicU64::new(0),
+        began_ms: world.now_ms(),
         called_at_ms,
     });
     let app = world.app(skew_ms);

@@ -41,13 +41,13 @@ fn mistakes() -> Vec<(&'static str, Value)> {
         ("graph_url", json!("https://graph.example/?tenant=1")),
         ("graph_url", json!("data:text/plain,graph")),
         ("credential", json!("the secret itself")),
-        ("credential", json!({ "kind": "federated" })),
+        ("credential", json!({ "kind": "federated", "env": "A" })),
         ("credential", json!({ "kind": "password", "env": "A" })),
         ("credential", json!({ "kind": "secret" })),
         ("credential", json!({ "kind": "secret", "env": "a b" })),
         (
             "credential",
-            json!({ "kind": "secret", "secrets_manager": "a" }),
+            json!({ "kind": "secret", "secrets_manager": "the secret itself" }),
         ),
         (
             "credential",

@@ -7,6 +7,7 @@ use rollcall_core::page::PagePayload;
 use rollcall_core::user::GraphUser;
 
 use super::{Look, RunKey};
+use crate::chaos::READ_LAG_MS_MAX;
 use crate::item::{Item, Table, bytes, flag, number, text};
 use crate::oracle::Scope;
 
@@ -108,15 +109,19 @@ impl Look<'_> {
     pub(super) fn somebody_known_was_seen(&self, run: &RunKey, seen: &dyn Fn(&ObjectId) -> bool) {
         let prefix = format!("{}#", run.0);
         let (mut known, mut known_seen) = (0, 0);
+        let began_ms = self.invocation.map_or(self.now_ms, |it| it.began_ms);
+        let read_since_ms = began_ms.saturating_sub(READ_LAG_MS_MAX);
         for (place, item) in self.mirror.partitions(Table::Directory, &prefix) {
             let is_new = number(item, "sync_run") == Some(run.1)
                 && matches!(text(item, "sync_kind"), "created" | "reactivated");
             let Ok(id) = ObjectId::new(&place.sk) else {
                 continue;
             };
+            // Who came a moment before the finalizer was called may not be in what it read.
+            let may_lag = self.mirror.lagging(place, read_since_ms).is_some();
             // A person may have switched somebody off since the run looked.
             let is_on = text(item, "status") == "ACTIVE";
-            if !is_new && (is_on || text(item, "reason") == "manual") {
+            if !is_new && !may_lag && (is_on || text(item, "reason") == "manual") {
                 known += u64::from(is_on);
                 known_seen += u64::from(seen(&id));
             }
