@@ -27,14 +27,44 @@ ACTIONS = (
         "lambda:InvokeFunction",
         "logs:CreateLogStream",
         "logs:PutLogEvents",
+        "secretsmanager:GetSecretValue",
         # The three that Lambda's own poller needs to read a queue: a message that was worked on
         # is deleted from the queue.
         "sqs:DeleteMessage",
         "sqs:GetQueueAttributes",
         "sqs:ReceiveMessage",
         "sqs:SendMessage",
+        "sts:GetWebIdentityToken",
     }
 )
+# The two actions whose resources are not in the template, each alone in its statement: the one
+# resource that it may have, and the conditions that it must have then.
+ELSEWHERE = {
+    "secretsmanager:GetSecretValue": (
+        {
+            "Fn::Sub": "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}"
+            ":secret:${SecretsPrefix}*"
+        },
+        None,
+    ),
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound_policies.html
+    "sts:GetWebIdentityToken": (
+        "*",
+        {
+            "ForAllValues:StringEquals": {
+                "sts:IdentityTokenAudience": [
+                    "api://AzureADTokenExchange",
+                    "api://AzureADTokenExchangeChina",
+                    "api://AzureADTokenExchangeUSGov",
+                ]
+            },
+            "StringEquals": {"sts:SigningAlgorithm": "RS256"},
+            "NumericLessThanEquals": {"sts:DurationSeconds": 300},
+        },
+    ),
+}
+# Who asks Microsoft, and so needs what proves the application.
+CREDENTIAL_USERS = {"EnumeratorRole", "FinalizerRole"}
 DIRECTORY_WRITERS = {"FinalizerRole", "WorkerRole"}
 # Which queues each function rings. A step whose time is up rings for itself again.
 RINGS = {
@@ -92,12 +122,27 @@ def role_findings(template):
                 writes = action in TABLE_WRITES and name not in DIRECTORY_WRITERS
                 if writes and "DirectoryTable" in map(target, as_list(statement["Resource"])):
                     yield f"{where}: {action} on the directory"
+            yield from elsewhere_findings(name, where, statement)
             for resource in as_list(statement["Resource"]):
+                if not isinstance(statement["Action"], list) and statement["Action"] in ELSEWHERE:
+                    continue
                 if target(resource) not in template["Resources"]:
                     yield f"{where}: {resource} is not one resource of this template"
     for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"):
         for name in of_type(template, kind):
             yield f"{name}: permissions outside a role"
+
+
+def elsewhere_findings(name, where, statement):
+    """What is wrong with a statement about what the template does not have."""
+    for action in ELSEWHERE.keys() & set(as_list(statement["Action"])):
+        resource, condition = ELSEWHERE[action]
+        if name not in CREDENTIAL_USERS:
+            yield f"{where}: {action} by a function that never asks Microsoft"
+        if statement["Action"] != action or statement["Resource"] != resource:
+            yield f"{where}: {action} on more than it needs"
+        if statement.get("Condition") != condition:
+            yield f"{where}: {action} without its conditions"
 
 
 def ring_findings(template):
@@ -243,6 +288,29 @@ class ThePolicy(unittest.TestCase):
     def test_notices_a_resource_that_is_a_pattern(self):
         self.statement("WorkerRole", "WriteTheDirectory")["Resource"] = "*"
         self.notices("WorkerRole, WriteTheDirectory: * is not one resource of this template")
+
+    def test_notices_secrets_that_are_not_the_tenants(self):
+        statement = self.statement("EnumeratorRole", "ReadTheTenantsSecrets")
+        statement["Resource"] = "*"
+        self.notices(
+            "EnumeratorRole, ReadTheTenantsSecrets: "
+            "secretsmanager:GetSecretValue on more than it needs"
+        )
+
+    def test_notices_an_identity_that_anybody_may_be_shown(self):
+        del self.statement("FinalizerRole", "BeVouchedFor")["Condition"]
+        self.notices(
+            "FinalizerRole, BeVouchedFor: sts:GetWebIdentityToken without its conditions"
+        )
+
+    def test_notices_a_worker_that_could_prove_itself_to_microsoft(self):
+        moved = self.statement("FinalizerRole", "BeVouchedFor")
+        policy = self.properties("WorkerRole")["Policies"][0]["PolicyDocument"]
+        policy["Statement"].append(moved)
+        self.notices(
+            "WorkerRole, BeVouchedFor: "
+            "sts:GetWebIdentityToken by a function that never asks Microsoft"
+        )
 
     def test_notices_a_function_that_cannot_ring_its_own_queue_again(self):
         statement = self.statement("WorkerRole", "WakeTheFinalizerAndItself")

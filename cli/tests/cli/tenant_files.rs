@@ -38,7 +38,7 @@ fn and(rest: &str) -> String {
 }
 
 #[track_caller]
-fn refused(wrong: &str, place: &str, words: &[&str]) {
+fn refused(wrong: &str, place: &str, words: &[&str]) -> String {
     let local = Local::new();
     let file = local.file("wrong.toml", format!("{SOUND}{wrong}"));
     let ended = local.put(&file).with(2);
@@ -58,6 +58,7 @@ fn refused(wrong: &str, place: &str, words: &[&str]) {
     }
     let stored = local.call("tenant list --json").with(0);
     assert_eq!(stored.stdout, "", "{wrong}");
+    ended.stderr
 }
 
 #[test]
@@ -250,8 +251,24 @@ fn keys_that_exclude_each_other_are_refused() {
             "credential = { kind = \"certificate\", env = \"A\", pem_file = \"a.pem\" }",
         ),
         ":13:14",
-        &["one place", "not both"],
+        &["one place", "env, secrets_manager and pem_file"],
     );
+    refused(
+        &with("cred", "credential = { kind = \"federated\", env = \"A\" }"),
+        ":13:14",
+        &["federated", "no secret"],
+    );
+}
+
+/// What stands there may be the secret itself.
+#[test]
+fn a_name_that_secrets_manager_does_not_take_is_refused_and_not_repeated() {
+    let file = with(
+        "cred",
+        "credential = { kind = \"secret\", secrets_manager = \"hunter 2\" }",
+    );
+    let told = refused(&file, ":13:14", &["secrets_manager", "ARN"]);
+    assert!(!told.contains("hunter"), "{told}");
 }
 
 #[test]

@@ -67,10 +67,10 @@ impl TryFrom<CredentialEntry> for Credential {
 
     fn try_from(entry: CredentialEntry) -> Result<Self, String> {
         let kind = entry.kind.clone();
+        if kind == "secret" && entry.pem_file.is_some() {
+            return Err("pem_file belongs to kind = \"certificate\", not to a secret".into());
+        }
         match (kind.as_str(), entry.kept()?) {
-            ("secret", Some(Kept::File(_))) => {
-                Err("pem_file belongs to kind = \"certificate\", not to a secret".into())
-            }
             ("secret", Some(kept)) => Ok(Self::Secret(kept)),
             ("certificate", Some(kept)) => Ok(Self::Certificate(kept)),
             ("federated", None) => Ok(Self::Federated),
