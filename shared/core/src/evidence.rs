@@ -204,6 +204,7 @@ mod tests {
             pages: u32::try_from(payloads.len()).unwrap(),
             sightings: payloads.iter().map(PagePayload::sightings).sum(),
             last_digest: batches.last().unwrap().digest.clone(),
+            earlier_pages: 0,
         };
         let mut sightings = Sightings::new();
         for (batch, payload) in batches.iter().zip(payloads) {

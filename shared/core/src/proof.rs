@@ -21,6 +21,8 @@ pub struct Seal {
     pub sightings: u64,
     /// The digest of the last page.
     pub last_digest: PageDigest,
+    /// How many pages the generations before it have.
+    pub earlier_pages: u32,
 }
 
 /// A batch item, as far as the proof needs it.
@@ -119,6 +121,7 @@ pub fn check_batches(seal: &Seal, batches: &[BatchFact]) -> Result<(), NotProven
 pub struct Sightings {
     keys: Vec<u64>,
     last: HashMap<IdKey, SightingOrder>,
+    earlier_pages: u32,
     sealed: Vec<PageDigest>,
     sealed_count: u64,
 }
@@ -130,8 +133,10 @@ impl Sightings {
         Self::default()
     }
 
-    /// Adds a page of an earlier generation: it can show that somebody is there, and proves nothing.
+    /// Adds a page of an earlier generation. It can show that somebody is there; where it is missing,
+    /// whoever stood on it alone would seem absent.
     pub fn add_earlier(&mut self, run: &RunRef, generation: u32, page: u32, payload: &PagePayload) {
+        self.earlier_pages += 1;
         self.collect(run, generation, page, payload);
     }
 
@@ -177,7 +182,7 @@ pub struct CompletenessProof {
 ///
 /// # Errors
 /// As [`check_batches`]; and [`NotProven::Incomplete`] when the pages read are not the pages of the
-/// batches, or hold other counts.
+/// batches, or hold other counts, or are not all pages of the earlier generations.
 pub fn prove(
     run: RunRef,
     seal: Seal,
@@ -185,6 +190,12 @@ pub fn prove(
     sightings: Sightings,
 ) -> Result<CompletenessProof, NotProven> {
     check_batches(&seal, batches)?;
+    if sightings.earlier_pages != seal.earlier_pages {
+        return Err(NotProven::Incomplete(format!(
+            "{} pages of earlier generations were read, there are {}",
+            sightings.earlier_pages, seal.earlier_pages
+        )));
+    }
     let same_pages = sightings.sealed.len() == batches.len()
         && sightings
             .sealed

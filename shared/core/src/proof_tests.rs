@@ -10,6 +10,7 @@ fn seal(pages: u32, sightings: u64, last: &PageDigest) -> Seal {
         pages,
         sightings,
         last_digest: last.clone(),
+        earlier_pages: 0,
     }
 }
 
@@ -132,9 +133,37 @@ fn seen_in_an_earlier_generation_is_seen() {
         let digest = PageDigest::of(&payload.encode().unwrap());
         sightings.add_sealed(&run(), batch, digest, payload);
     }
-    let proof = prove(run(), story.seal.clone(), &story.batches, sightings).unwrap();
+    let seal = Seal {
+        earlier_pages: 1,
+        ..story.seal.clone()
+    };
+    let proof = prove(run(), seal, &story.batches, sightings).unwrap();
     assert_eq!(proof.absence(&ObjectId::new("early").unwrap()), None);
     assert_eq!(proof.users_seen(), 7);
+}
+
+#[test]
+fn a_page_of_an_earlier_generation_that_is_missing_is_no_proof() {
+    let story = whole();
+    for (read, there) in [(0, 1), (1, 2), (1, 0)] {
+        let mut sightings = Sightings::new();
+        for page in 1..=read {
+            sightings.add_earlier(&run(), 0, page, &payload_of(&["early"]));
+        }
+        for (batch, payload) in story.batches.iter().zip(&story.payloads) {
+            let digest = PageDigest::of(&payload.encode().unwrap());
+            sightings.add_sealed(&run(), batch, digest, payload);
+        }
+        let seal = Seal {
+            earlier_pages: there,
+            ..story.seal.clone()
+        };
+        let proof = prove(run(), seal, &story.batches, sightings);
+        assert!(
+            matches!(proof, Err(NotProven::Incomplete(_))),
+            "{read} of {there}"
+        );
+    }
 }
 
 #[test]

@@ -174,6 +174,7 @@ impl RunRecord {
             pages: self.last_page,
             sightings: self.sightings,
             last_digest,
+            earlier_pages: self.earlier_pages,
         })
     }
 }

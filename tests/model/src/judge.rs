@@ -65,6 +65,7 @@ impl Protocol {
             pages: run.last_page.into(),
             sightings: run.sightings.into(),
             last_digest: digest(end, last),
+            earlier_pages: earlier_pages(run),
         });
         if self.is_broken(Mutation::CountsAreNotCompared) {
             for batch in &mut batches {
@@ -269,6 +270,14 @@ fn believed(run: &Run, mut batches: Vec<BatchFact>) -> (Option<Seal>, Vec<BatchF
         pages: last.page,
         sightings: batches.iter().map(|batch| batch.sightings).sum(),
         last_digest: last.digest.clone(),
+        earlier_pages: earlier_pages(run),
     });
     (seal, batches)
+}
+
+fn earlier_pages(run: &Run) -> u32 {
+    let earlier = run
+        .all_batches()
+        .filter(|(at, _)| at.generation != run.generation);
+    earlier.map(|_| 1).sum()
 }

@@ -126,6 +126,7 @@ impl Weather {
             },
             Theme::Restarts => Self {
                 dead_token: 250,
+                spoiled: dice.of([self.spoiled, self.spoiled, 40]),
                 moves: self.moves.max(300),
                 graph: self.graph.max(60),
                 dies: dice.of([self.dies, 300, 300]),

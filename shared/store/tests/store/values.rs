@@ -177,6 +177,7 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
         pages: 1,
         sightings: payload.sightings(),
         last_digest: digest.clone(),
+        earlier_pages: 0,
     };
     let mut sightings = Sightings::new();
     sightings.add_sealed(run, &batch, digest, &payload);

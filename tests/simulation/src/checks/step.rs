@@ -121,8 +121,8 @@ impl Look<'_> {
             let may_lag = self.mirror.lagging(place, read_since_ms).is_some();
             // A person may have switched somebody off since the run looked.
             let is_on = text(item, "status") == "ACTIVE";
-            if !is_new && !may_lag && (is_on || text(item, "reason") == "manual") {
-                known += u64::from(is_on);
+            if !is_new && (is_on || text(item, "reason") == "manual") {
+                known += u64::from(is_on && !may_lag);
                 known_seen += u64::from(seen(&id));
             }
         }
