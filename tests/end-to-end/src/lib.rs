@@ -4,6 +4,8 @@
 //! It never replaces a part of the system by a double: what is between the services and the steps is
 //! the shipped code and the real AWS SDK.
 
+pub mod catalogue;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
