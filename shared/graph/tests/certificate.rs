@@ -9,11 +9,11 @@
 
 use rcgen::{CertifiedKey, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm};
 use rollcall_ambient::{Ambient, Clock};
-use rollcall_core::user::AttributeMap;
-use rollcall_graph::{
-    Certificate, Credential, GraphClient, GraphConfig, GraphError, PageAt, Secret,
-};
-use rollcall_graph_emulator::{Emulator, Population, Tenant, TenantSpec};
+use rollcall_graph::{Certificate, Credential, GraphClient, GraphError, PageAt, Secret};
+
+#[path = "support/tenant.rs"]
+mod tenant;
+use tenant::World;
 
 /// A certificate with a key of its own.
 fn certified(algorithm: &'static SignatureAlgorithm) -> CertifiedKey<KeyPair> {
@@ -28,32 +28,13 @@ fn pem(certificate: &CertifiedKey<KeyPair>, key: &CertifiedKey<KeyPair>) -> Secr
     Secret::new(format!("{key}{certificate}"))
 }
 
-struct World {
-    emulator: Emulator,
-    tenant: Tenant,
-}
-
 impl World {
-    async fn start() -> Self {
-        let emulator = Emulator::start(Ambient::system()).await.unwrap();
-        let population = Population::new("contoso.com", 7, 3);
-        let tenant = emulator.graph().add_tenant(TenantSpec::new(population));
-        Self { emulator, tenant }
-    }
-
     fn client(&self, pem: &Secret, ambient: Ambient) -> GraphClient {
-        let root: url::Url = self.emulator.origin().parse().unwrap();
-        let config = GraphConfig {
-            graph_root: root.clone(),
-            login_root: root,
-            directory_id: self.tenant.directory_id().to_string(),
-            client_id: self.tenant.client_id().to_string(),
-            credential: Credential::Certificate(Certificate::from_pem(pem).unwrap()),
-            attributes: AttributeMap::new(),
-            retry_ms_max: 20_000,
-            request_ms_max: 5_000,
-        };
-        GraphClient::new(config, ambient).unwrap()
+        self.client_with(
+            Credential::Certificate(Certificate::from_pem(pem).unwrap()),
+            20_000,
+            ambient,
+        )
     }
 }
 

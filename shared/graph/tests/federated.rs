@@ -17,12 +17,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::PKCS_RSA_SHA256;
 use rollcall_ambient::Ambient;
-use rollcall_core::user::AttributeMap;
 use rollcall_graph::{
-    Credential, GraphClient, GraphConfig, GraphError, Identity, NoProof, PageAt, Proving, Secret,
+    Credential, GraphClient, GraphError, Identity, NoProof, PageAt, Proving, Secret,
 };
-use rollcall_graph_emulator::{Emulator, FederatedCredential, Population, Tenant, TenantSpec};
+use rollcall_graph_emulator::FederatedCredential;
 use serde_json::json;
+
+#[path = "support/tenant.rs"]
+mod tenant;
+use tenant::World;
 
 const ISSUER: &str = "https://0b1c.tokens.sts.global.api.aws";
 const SUBJECT: &str = "arn:aws:iam::123456789012:role/rollcall-enumerator";
@@ -94,19 +97,7 @@ impl Identity for Issuer {
     }
 }
 
-struct World {
-    emulator: Emulator,
-    tenant: Tenant,
-}
-
 impl World {
-    async fn start() -> Self {
-        let emulator = Emulator::start(Ambient::system()).await.unwrap();
-        let population = Population::new("contoso.com", 7, 3);
-        let tenant = emulator.graph().add_tenant(TenantSpec::new(population));
-        Self { emulator, tenant }
-    }
-
     fn trusts(&self, public_key: Vec<u8>) {
         self.tenant.trust(FederatedCredential {
             issuer: ISSUER.into(),
@@ -117,19 +108,8 @@ impl World {
     }
 
     fn client(&self, issuer: &Arc<Issuer>) -> GraphClient {
-        let root: url::Url = self.emulator.origin().parse().unwrap();
         let identity: Arc<dyn Identity> = Arc::clone(issuer) as _;
-        let config = GraphConfig {
-            graph_root: root.clone(),
-            login_root: root,
-            directory_id: self.tenant.directory_id().to_string(),
-            client_id: self.tenant.client_id().to_string(),
-            credential: Credential::Federated(identity),
-            attributes: AttributeMap::new(),
-            retry_ms_max: 2_000,
-            request_ms_max: 1_000,
-        };
-        GraphClient::new(config, Ambient::system()).unwrap()
+        self.client_with(Credential::Federated(identity), 2_000, Ambient::system())
     }
 }
 

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rollcall_ambient::Ambient;
-use rollcall_core::user::AttributeMap;
 use rollcall_graph::{
-    Credential, GraphClient, GraphConfig, GraphError, Keeper, Kind, NoProof, PageAt, Proving,
-    Secret,
+    Credential, GraphClient, GraphError, Keeper, Kind, NoProof, PageAt, Proving, Secret,
 };
-use rollcall_graph_emulator::{Emulator, Endpoint, Population, Tenant, TenantSpec};
+use rollcall_graph_emulator::Endpoint;
+
+#[path = "support/tenant.rs"]
+mod tenant;
+use tenant::World;
 
 /// A store in which the secret was replaced after it was read.
 #[derive(Debug)]
@@ -38,33 +40,14 @@ impl Keeper for Store {
     }
 }
 
-struct World {
-    emulator: Emulator,
-    tenant: Tenant,
-}
-
 impl World {
-    async fn start() -> Self {
-        let emulator = Emulator::start(Ambient::system()).await.unwrap();
-        let population = Population::new("contoso.com", 7, 3);
-        let tenant = emulator.graph().add_tenant(TenantSpec::new(population));
-        Self { emulator, tenant }
-    }
-
     fn client(&self, store: &Arc<Store>) -> GraphClient {
-        let root: url::Url = self.emulator.origin().parse().unwrap();
         let keeper: Arc<dyn Keeper> = Arc::clone(store) as _;
-        let config = GraphConfig {
-            graph_root: root.clone(),
-            login_root: root,
-            directory_id: self.tenant.directory_id().to_string(),
-            client_id: self.tenant.client_id().to_string(),
-            credential: Credential::Kept(Kind::Secret, keeper),
-            attributes: AttributeMap::new(),
-            retry_ms_max: 2_000,
-            request_ms_max: 1_000,
-        };
-        GraphClient::new(config, Ambient::system()).unwrap()
+        self.client_with(
+            Credential::Kept(Kind::Secret, keeper),
+            2_000,
+            Ambient::system(),
+        )
     }
 
     fn tokens_asked_for(&self) -> usize {
