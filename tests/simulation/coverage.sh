@@ -22,7 +22,8 @@ tool() {
 profdata=$(tool llvm-profdata)
 cov=$(tool llvm-cov)
 
-RUSTFLAGS="-C instrument-coverage" cargo build -p simulation --target-dir "$TARGET"
+# What runs while building is instrumented too.
+LLVM_PROFILE_FILE="$TARGET/build.profraw" RUSTFLAGS="-C instrument-coverage" cargo build -p simulation --target-dir "$TARGET"
 LLVM_PROFILE_FILE="$TARGET/simulation.profraw" "$TARGET/debug/simulation" --seeds "$SEEDS"
 "$profdata" merge -sparse "$TARGET/simulation.profraw" -o "$TARGET/simulation.profdata"
 
