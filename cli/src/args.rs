@@ -107,6 +107,8 @@ pub(crate) struct SyncOptions {
 pub(crate) enum Mode {
     /// Read the whole directory: the only mode that can find an absence
     Full,
+    /// Ask what changed since the last run; a full run where there is nothing to go on from
+    Delta,
 }
 
 impl Mode {
@@ -114,6 +116,7 @@ impl Mode {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Delta => "delta",
         }
     }
 }

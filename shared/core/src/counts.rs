@@ -44,7 +44,7 @@ impl ChangeCounts {
 pub struct DeactivatedBy {
     /// accountEnabled was false.
     pub disabled: u64,
-    /// Listed in the deleted items.
+    /// Listed in the deleted items, or removed by a delta.
     pub deleted: u64,
     /// Not found by as many runs as it takes.
     pub not_found: u64,

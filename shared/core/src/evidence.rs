@@ -38,16 +38,21 @@ impl Evidence {
     }
 
     /// From a worker's candidate, if its sighting is the id's last one: a user who was seen again
-    /// later on is judged by that later sighting.
+    /// later on is judged by that later sighting. That somebody is deleted takes a page that says
+    /// so itself, by `@removed`.
     #[must_use]
     pub fn from_candidate(proof: &CompletenessProof, candidate: &Candidate) -> Option<Self> {
-        let by_sighting = matches!(candidate.reason, Reason::Disabled | Reason::OutOfScope);
+        let (by_sighting, how) = match candidate.reason {
+            Reason::Disabled | Reason::OutOfScope => (!proof.is_removed(&candidate.id), "seen"),
+            Reason::Deleted => (proof.is_removed(&candidate.id), "removed"),
+            Reason::NotFound | Reason::Present | Reason::Manual => (false, ""),
+        };
         let is_last = proof.last_sighting(&candidate.id) == Some(candidate.order);
         (by_sighting && is_last).then(|| Self {
             id: candidate.id.clone(),
             reason: candidate.reason,
             detail: format!(
-                "seen at {}/{}/{}",
+                "{how} at {}/{}/{}",
                 candidate.order.generation, candidate.order.page, candidate.order.index
             ),
         })
@@ -189,6 +194,7 @@ mod tests {
     use super::*;
     use crate::page::PagePayload;
     use crate::proof::{Seal, Sightings, prove};
+    use crate::run::RunMode;
     use crate::testing::{chain, id, order, payload_of, run};
 
     const RULE: StreakRule = StreakRule {
@@ -200,6 +206,7 @@ mod tests {
     fn proof(payloads: &[PagePayload]) -> CompletenessProof {
         let batches = chain(payloads);
         let seal = Seal {
+            mode: RunMode::Full,
             generation: 1,
             pages: u32::try_from(payloads.len()).unwrap(),
             sightings: payloads.iter().map(PagePayload::sightings).sum(),

@@ -15,6 +15,7 @@ pub mod batch;
 mod bounds;
 pub mod counts;
 pub mod credential;
+pub mod delta;
 pub mod evidence;
 pub mod guard;
 pub mod ids;

@@ -11,13 +11,15 @@ use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::delta::DeltaUser;
+use crate::ids::ObjectId;
 use crate::user::GraphUser;
 
 /// The most bytes that the records of one page may have once unpacked: 999 users of 16 KiB.
 pub const PAGE_RECORDS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The layout's number, the first byte of a payload.
-const PAYLOAD_VERSION: u8 = 1;
+const PAYLOAD_VERSION: u8 = 2;
 
 /// A page's name: the first 128 bits of the SHA-256 of its bytes, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,14 +71,100 @@ pub struct ChangedSighting {
     pub again: bool,
     /// The user.
     #[serde(flatten)]
-    pub user: GraphUser,
+    pub user: Sighted,
+}
+
+/// What a page tells of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sighted {
+    /// All that is mirrored: the user stands in the list of users.
+    #[serde(rename = "w")]
+    Whole(GraphUser),
+    /// What changed: the user stands in a delta.
+    #[serde(rename = "p")]
+    Part(DeltaUser),
+}
+
+impl Sighted {
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> &ObjectId {
+        match self {
+            Self::Whole(user) => &user.id,
+            Self::Part(user) => &user.id,
+        }
+    }
+
+    /// Whether the user is told to be removed: a sighting of somebody who is not there.
+    #[must_use]
+    pub fn is_removal(&self) -> bool {
+        matches!(self, Self::Part(user) if user.removed.is_some())
+    }
+}
+
+impl From<GraphUser> for Sighted {
+    fn from(user: GraphUser) -> Self {
+        Self::Whole(user)
+    }
+}
+
+/// Where an enumeration goes on after a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextPage {
+    /// With more users.
+    Users(String),
+    /// With more of the delta.
+    Delta(String),
+    /// It was the last page.
+    End {
+        /// Where the next delta run goes on; none if the tenant has no delta, or lost it.
+        delta_link: Option<String>,
+    },
+}
+
+impl NextPage {
+    /// The end of an enumeration after which no delta run can go on.
+    pub const END: Self = Self::End { delta_link: None };
+
+    /// The link that is followed next.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        match self {
+            Self::Users(link) | Self::Delta(link) => Some(link),
+            Self::End { .. } => None,
+        }
+    }
+
+    /// Whether the page was the last.
+    #[must_use]
+    pub const fn is_end(&self) -> bool {
+        matches!(self, Self::End { .. })
+    }
+
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Users(_) => 1,
+            Self::Delta(_) => 2,
+            Self::End { .. } => 3,
+        }
+    }
+
+    fn read(kind: u8, link: &str) -> Result<Self, UnreadablePage> {
+        let link = (!link.is_empty()).then(|| link.to_owned());
+        match (kind, link) {
+            (1, Some(link)) => Ok(Self::Users(link)),
+            (2, Some(link)) => Ok(Self::Delta(link)),
+            (3, delta_link) => Ok(Self::End { delta_link }),
+            _ => Err(UnreadablePage("it does not say what comes next".into())),
+        }
+    }
 }
 
 /// What was on one page.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PagePayload {
-    /// The link to the next page; `None` on the last.
-    pub next_link: Option<String>,
+    /// Where the enumeration goes on.
+    pub next: NextPage,
     /// The users seen and unchanged, as [`crate::ids::IdKey::seen_key`].
     pub seen: Vec<u64>,
     /// The users new or changed.
@@ -89,6 +177,16 @@ pub struct PagePayload {
 pub struct UnreadablePage(String);
 
 impl PagePayload {
+    /// A page on which nobody stands.
+    #[must_use]
+    pub const fn empty(next: NextPage) -> Self {
+        Self {
+            next,
+            seen: Vec::new(),
+            changed: Vec::new(),
+        }
+    }
+
     /// How many users stood on the page.
     #[must_use]
     pub fn sightings(&self) -> u64 {
@@ -115,10 +213,14 @@ impl PagePayload {
                 records.len()
             )));
         }
-        let link = self.next_link.as_deref().unwrap_or_default();
+        let link = match &self.next {
+            NextPage::Users(link) | NextPage::Delta(link) => link,
+            NextPage::End { delta_link } => delta_link.as_deref().unwrap_or_default(),
+        };
         let mut bytes =
             Vec::with_capacity(16 + link.len() + self.seen.len() * 8 + records.len() / 4);
         bytes.push(PAYLOAD_VERSION);
+        bytes.push(self.next.kind());
         push_length(&mut bytes, link.len());
         bytes.extend_from_slice(link.as_bytes());
         push_length(&mut bytes, self.seen.len());
@@ -143,6 +245,7 @@ impl PagePayload {
         if reader.take(1)? != [PAYLOAD_VERSION] {
             return Err(UnreadablePage("of another version".into()));
         }
+        let kind = reader.take(1)?[0];
         let link_bytes = reader.length()?;
         let link = std::str::from_utf8(reader.take(link_bytes)?)
             .map_err(|e| UnreadablePage(e.to_string()))?;
@@ -169,7 +272,7 @@ impl PagePayload {
             )));
         }
         Ok(Self {
-            next_link: (!link.is_empty()).then(|| link.to_owned()),
+            next: NextPage::read(kind, link)?,
             seen,
             changed,
         })
@@ -223,19 +326,40 @@ mod tests {
 
     fn payload() -> PagePayload {
         PagePayload {
-            next_link: Some("https://graph.example/v1.0/users?$skiptoken=\"x\"".into()),
+            next: NextPage::Users("https://graph.example/v1.0/users?$skiptoken=\"x\"".into()),
             seen: vec![1, u64::MAX, 7],
             changed: vec![ChangedSighting {
                 index: 3,
                 again: true,
-                user: user("a"),
+                user: user("a").into(),
             }],
         }
     }
 
+    fn ends() -> [NextPage; 4] {
+        [
+            NextPage::Users("https://graph.example/users".into()),
+            NextPage::Delta("https://graph.example/delta".into()),
+            NextPage::END,
+            NextPage::End {
+                delta_link: Some("https://graph.example/next".into()),
+            },
+        ]
+    }
+
     #[test]
     fn a_payload_reads_back_as_it_was_written() {
-        for payload in [payload(), PagePayload::default()] {
+        let told = ChangedSighting {
+            index: 0,
+            again: false,
+            user: Sighted::Part(DeltaUser::new(ObjectId::new("a").unwrap())),
+        };
+        let with_delta = PagePayload {
+            changed: vec![told],
+            ..payload()
+        };
+        let ends = ends().map(PagePayload::empty);
+        for payload in ends.into_iter().chain([payload(), with_delta]) {
             let bytes = payload.encode().unwrap();
             assert_eq!(PagePayload::decode(&bytes), Ok(payload));
         }

@@ -8,11 +8,14 @@ use std::collections::HashMap;
 use crate::batch::BatchState;
 use crate::ids::{IdKey, ObjectId, RunRef};
 use crate::page::{PageDigest, PagePayload};
+use crate::run::RunMode;
 use crate::status::SightingOrder;
 
 /// What the enumerator wrote with the last page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
+    /// How the run learnt what changed: only a full one shows who is absent.
+    pub mode: RunMode,
     /// The generation that reached its end.
     pub generation: u32,
     /// How many pages it has.
@@ -116,11 +119,18 @@ pub fn check_batches(seal: &Seal, batches: &[BatchFact]) -> Result<(), NotProven
     Ok(())
 }
 
+/// The last word on somebody who was seen as new or changed, or was told to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct LastSighting {
+    order: SightingOrder,
+    is_removal: bool,
+}
+
 /// Who was seen, collected page by page. Seen in any generation is seen.
 #[derive(Debug, Default)]
 pub struct Sightings {
     keys: Vec<u64>,
-    last: HashMap<IdKey, SightingOrder>,
+    last: HashMap<IdKey, LastSighting>,
     earlier_pages: u32,
     sealed: Vec<PageDigest>,
     sealed_count: u64,
@@ -156,15 +166,20 @@ impl Sightings {
     fn collect(&mut self, run: &RunRef, generation: u32, page: u32, payload: &PagePayload) {
         self.keys.extend_from_slice(&payload.seen);
         for sighting in &payload.changed {
-            let key = IdKey::of(run, &sighting.user.id);
-            let order = SightingOrder {
-                generation,
-                page,
-                index: sighting.index,
+            let key = IdKey::of(run, sighting.user.id());
+            let sighted = LastSighting {
+                order: SightingOrder {
+                    generation,
+                    page,
+                    index: sighting.index,
+                },
+                is_removal: sighting.user.is_removal(),
             };
-            self.keys.push(key.seen_key());
-            let last = self.last.entry(key).or_insert(order);
-            *last = (*last).max(order);
+            if !sighted.is_removal {
+                self.keys.push(key.seen_key());
+            }
+            let last = self.last.entry(key).or_insert(sighted);
+            *last = (*last).max(sighted);
         }
     }
 }
@@ -175,7 +190,7 @@ pub struct CompletenessProof {
     run: RunRef,
     seal: Seal,
     keys: Vec<u64>,
-    last: HashMap<IdKey, SightingOrder>,
+    last: HashMap<IdKey, LastSighting>,
 }
 
 /// Proves that the run's enumeration is whole.
@@ -260,19 +275,37 @@ impl CompletenessProof {
         self.keys.len() as u64
     }
 
-    /// `None` if the run saw the user, in any generation.
+    /// Whether the run saw the user, in any generation. Who was told to be removed was not seen.
     #[must_use]
-    pub fn absence(&self, id: &ObjectId) -> Option<Absence> {
+    pub fn saw(&self, id: &ObjectId) -> bool {
         let key = IdKey::of(&self.run, id).seen_key();
-        match self.keys.binary_search(&key) {
-            Ok(_) => None,
-            Err(_) => Some(Absence { id: id.clone() }),
-        }
+        self.keys.binary_search(&key).is_ok()
     }
 
-    /// The last sighting of a user who was seen as new or changed.
+    /// `None` if the run saw the user, in any generation, or was told that he is removed: there is
+    /// a word on him. And always `None` in a delta run, which tells of those who changed alone.
+    #[must_use]
+    pub fn absence(&self, id: &ObjectId) -> Option<Absence> {
+        if self.seal.mode != RunMode::Full {
+            return None;
+        }
+        let is_told = self.last.contains_key(&IdKey::of(&self.run, id));
+        (!is_told && !self.saw(id)).then(|| Absence { id: id.clone() })
+    }
+
+    /// The last sighting of a user who was seen as new or changed, or was removed.
     #[must_use]
     pub fn last_sighting(&self, id: &ObjectId) -> Option<SightingOrder> {
+        self.last_of(id).map(|last| last.order)
+    }
+
+    /// Whether the last word on the user is that he is removed.
+    #[must_use]
+    pub fn is_removed(&self, id: &ObjectId) -> bool {
+        self.last_of(id).is_some_and(|last| last.is_removal)
+    }
+
+    fn last_of(&self, id: &ObjectId) -> Option<LastSighting> {
         self.last.get(&IdKey::of(&self.run, id)).copied()
     }
 }

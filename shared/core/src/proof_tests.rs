@@ -6,6 +6,7 @@ use crate::testing::{self, payload_of, run};
 
 fn seal(pages: u32, sightings: u64, last: &PageDigest) -> Seal {
     Seal {
+        mode: RunMode::Full,
         generation: 1,
         pages,
         sightings,

@@ -16,7 +16,7 @@ use crate::user::GraphUser;
 pub struct Candidate {
     /// Who.
     pub id: ObjectId,
-    /// [`Reason::Disabled`] or [`Reason::OutOfScope`].
+    /// [`Reason::Disabled`], [`Reason::OutOfScope`], or [`Reason::Deleted`] by a delta.
     pub reason: Reason,
     /// The sighting that says so. It counts only if it is the id's last one.
     pub order: SightingOrder,
@@ -63,6 +63,22 @@ impl SightingContext<'_> {
         match stored {
             None => self.first_sighting(user, implied),
             Some(stored) => self.next_sighting(user, implied, stored),
+        }
+    }
+
+    /// Decides about somebody who is told to be removed. Nothing of him is written: that he is
+    /// switched off is the finalizer's.
+    #[must_use]
+    pub fn decide_removed(&self, stored: Option<&StoredUser>) -> Decision {
+        let Some(stored) = stored else {
+            return Decision::default();
+        };
+        Decision {
+            counts: self.counted_before(stored),
+            candidate: self
+                .candidate(Implied::Inactive(Reason::Deleted), stored)
+                .filter(|_| !self.is_overtaken(stored)),
+            ..Decision::default()
         }
     }
 

@@ -237,6 +237,19 @@ impl fmt::Display for FailReason {
 pub enum RunMode {
     /// The whole directory, page by page: the only mode that can find an absence.
     Full,
+    /// What changed since the last run. Who is not told of is not absent.
+    Delta,
+}
+
+impl RunMode {
+    /// The name that is stored and shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Delta => "delta",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::batch::BatchState;
 use crate::ids::{ObjectId, RunRef};
-use crate::page::{ChangedSighting, PageDigest, PagePayload};
+use crate::page::{ChangedSighting, NextPage, PageDigest, PagePayload};
 use crate::proof::BatchFact;
 use crate::status::SightingOrder;
 use crate::user::GraphUser;
@@ -47,14 +47,14 @@ pub(crate) fn order(generation: u32, page: u32, index: u32) -> SightingOrder {
 /// A page on which these users are new.
 pub(crate) fn payload_of(names: &[&str]) -> PagePayload {
     PagePayload {
-        next_link: None,
+        next: NextPage::END,
         seen: Vec::new(),
         changed: (0..)
             .zip(names)
             .map(|(index, name)| ChangedSighting {
                 index,
                 again: false,
-                user: user(name),
+                user: user(name).into(),
             })
             .collect(),
     }

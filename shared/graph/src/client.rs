@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rollcall_ambient::Ambient;
+use rollcall_core::delta::DeltaUser;
 use rollcall_core::user::{AttributeMap, GraphUser};
 
 use crate::config::{Endpoints, GraphConfig};
@@ -10,7 +11,7 @@ use crate::error::GraphError;
 use crate::exchange::{Network, Transport};
 use crate::http::{Call, Http};
 use crate::link::{NextLink, safe_url};
-use crate::page;
+use crate::page::{self, Broken, DeltaEnd};
 use crate::retry::Limits;
 use crate::token::Tokens;
 use crate::usage::{Counters, Usage};
@@ -18,7 +19,12 @@ use crate::usage::{Counters, Usage};
 /// Answers that mean that the service has no `/users/$count`. Tenants of Azure AD B2C have none.
 const COUNT_MISSING: [u16; 4] = [400, 404, 405, 501];
 
+/// Answers that mean that the service has no delta of users. Tenants of Azure AD B2C and External ID
+/// have none.
+const DELTA_MISSING: [u16; 5] = [400, 404, 405, 410, 501];
+
 const USERS: &str = "users";
+const DELTA: &str = "delta";
 
 /// Which page of the users.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +44,26 @@ pub struct UsersPage {
     pub next: Option<NextLink>,
     /// Microsoft's id of the request, for a support case.
     pub request_id: Option<String>,
+}
+
+/// A page of a delta, complete as Graph sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeltaPage {
+    /// Who changed or was removed, in Graph's order.
+    pub users: Vec<DeltaUser>,
+    /// How it goes on.
+    pub end: DeltaLink,
+    /// Microsoft's id of the request, for a support case.
+    pub request_id: Option<String>,
+}
+
+/// The link at the end of a page of a delta.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeltaLink {
+    /// There is another page.
+    Next(NextLink),
+    /// It was the last; a later delta goes on here. Good for seven days.
+    Delta(NextLink),
 }
 
 /// The client of one tenant. A clone shares connections, token and counts.
@@ -118,6 +144,52 @@ impl GraphClient {
         Ok(UsersPage {
             users,
             next: next.transpose()?,
+            request_id,
+        })
+    }
+
+    /// Where a delta begins that tells of every change from now on; `None` where the service has no
+    /// delta.
+    /// <https://learn.microsoft.com/graph/delta-query-overview#use-delta-query-to-track-changes-in-a-resource-collection>
+    ///
+    /// # Errors
+    /// Any [`GraphError`].
+    pub async fn delta_from_now(&self) -> Result<Option<NextLink>, GraphError> {
+        let call = Call::get(DELTA, self.endpoints().delta_latest.clone());
+        let read = |body: &[u8]| match page::delta(body, &self.0.attributes)? {
+            // What is told of now, a full scan that begins now tells of as well.
+            (_, DeltaEnd::Last(link)) => Ok(link),
+            (_, DeltaEnd::More(_)) => Err(Broken("the latest delta has a next page")),
+        };
+        match self.http().fetch(&call, read).await {
+            Ok((link, _)) => self.next_link(&link).map(Some),
+            Err(GraphError::Refused { call })
+                if call.status.is_some_and(|it| DELTA_MISSING.contains(&it)) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One page of a delta: who changed, or was removed. Users come in any order, and again.
+    /// <https://learn.microsoft.com/graph/api/user-delta>
+    ///
+    /// # Errors
+    /// Any [`GraphError`]. [`GraphError::DeltaLost`] when only a full scan tells what changed;
+    /// [`GraphError::PageTokenExpired`] as for [`GraphClient::users_page`].
+    pub async fn delta_page(&self, link: &NextLink) -> Result<DeltaPage, GraphError> {
+        let root = &self.endpoints().graph_root;
+        let address = safe_url(root, DELTA, link.as_str())?;
+        let call = Call::get(DELTA, address).following_delta();
+        let read = |body: &[u8]| page::delta(body, &self.0.attributes);
+        let ((users, end), request_id) = self.http().fetch(&call, read).await?;
+        Ok(DeltaPage {
+            users,
+            end: match end {
+                DeltaEnd::More(text) => DeltaLink::Next(self.next_link(&text)?),
+                DeltaEnd::Last(text) => DeltaLink::Delta(self.next_link(&text)?),
+            },
             request_id,
         })
     }

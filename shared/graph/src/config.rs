@@ -154,6 +154,7 @@ pub(crate) struct Endpoints {
     pub(crate) scope: String,
     pub(crate) users: Url,
     pub(crate) users_count: Url,
+    pub(crate) delta_latest: Url,
     pub(crate) get_by_ids: Url,
     pub(crate) deleted_users: Url,
     pub(crate) batch: Url,
@@ -174,6 +175,10 @@ impl Endpoints {
             )?,
             users: graph(&users_query(&config.attributes))?,
             users_count: graph("users/$count")?,
+            delta_latest: graph(&format!(
+                "users/delta?$select={}&$deltatoken=latest",
+                selected(&config.attributes)
+            ))?,
             get_by_ids: graph("directoryObjects/getByIds?$select=id,accountEnabled")?,
             deleted_users: graph(&format!(
                 "directory/deletedItems/microsoft.graph.user?$select=id&$top={USERS_PAGE_MAX}"
@@ -185,18 +190,23 @@ impl Endpoints {
 }
 
 fn users_query(attributes: &AttributeMap) -> String {
+    let with_sign_in = attributes.values().any(|it| it == SIGN_IN_ACTIVITY);
+    let top = if with_sign_in {
+        USERS_PAGE_WITH_SIGN_IN_MAX
+    } else {
+        USERS_PAGE_MAX
+    };
+    format!("users?$select={}&$top={top}", selected(attributes))
+}
+
+fn selected(attributes: &AttributeMap) -> String {
     let mut select: Vec<&str> = SELECTED.to_vec();
     for property in attributes.values() {
         if !select.contains(&property.as_str()) {
             select.push(property);
         }
     }
-    let top = if select.contains(&SIGN_IN_ACTIVITY) {
-        USERS_PAGE_WITH_SIGN_IN_MAX
-    } else {
-        USERS_PAGE_MAX
-    };
-    format!("users?$select={}&$top={top}", select.join(","))
+    select.join(",")
 }
 
 /// The root without slashes and without a `/v1.0` at its end.

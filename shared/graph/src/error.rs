@@ -109,6 +109,13 @@ pub enum GraphError {
         /// The answer.
         call: Box<FailedCall>,
     },
+    /// What changed since the link was given is not known any more: a full scan has to tell. It never
+    /// means that anybody is gone.
+    #[error("the delta link is no longer good ({call}); a full run finds what changed")]
+    DeltaLost {
+        /// The answer.
+        call: Box<FailedCall>,
+    },
     /// It answers, but what it answers is not what it should be, again and again.
     #[error("Microsoft Graph gave answers that cannot be relied on ({call}); {attempts} attempts")]
     Unreliable {
@@ -140,7 +147,7 @@ impl GraphError {
             Self::Denied { .. } => FailReason::GraphDenied,
             Self::CredentialRejected { .. } => FailReason::CredentialRejected,
             Self::UnsafeLink { .. } => FailReason::UnsafeLink,
-            Self::PageTokenExpired { .. } | Self::Unreliable { .. } => {
+            Self::PageTokenExpired { .. } | Self::DeltaLost { .. } | Self::Unreliable { .. } => {
                 FailReason::EnumerationUnreliable
             }
             // A secret that is not there is a credential that does not work.

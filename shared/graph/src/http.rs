@@ -21,6 +21,14 @@ const PAGE_TOKEN_CODES: [&str; 2] = [
     "DirectoryPageTokenNotFoundException",
 ];
 
+/// The codes of a delta token that is not taken any more. They come in any case of letters.
+/// <https://learn.microsoft.com/graph/delta-query-overview#synchronization-reset>
+const SYNC_STATE_CODES: [&str; 3] = [
+    "syncStateNotFound",
+    "resyncRequired",
+    "resyncApplyDifferences",
+];
+
 /// The one thing that Graph says in its message alone.
 const SKIP_TOKEN: &str = "skiptoken";
 
@@ -29,6 +37,14 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TOKEN_NOT_TAKEN: &str = "Microsoft Graph does not take a fresh access token; check that \
     graph_url and login_url belong to one cloud, and that the application is not blocked";
 
+/// What of an earlier answer an address comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    Nothing,
+    PageLink,
+    DeltaLink,
+}
+
 /// A request, as often as it is sent.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -36,7 +52,7 @@ pub(crate) struct Call {
     method: Method,
     url: Url,
     body: Option<Vec<u8>>,
-    follows_link: bool,
+    follows: Follows,
     eventual: bool,
 }
 
@@ -47,7 +63,7 @@ impl Call {
             method: Method::GET,
             url,
             body: None,
-            follows_link: false,
+            follows: Follows::Nothing,
             eventual: false,
         }
     }
@@ -63,7 +79,15 @@ impl Call {
     /// The address holds a page token, which can expire.
     pub(crate) fn following_link(self) -> Self {
         Self {
-            follows_link: true,
+            follows: Follows::PageLink,
+            ..self
+        }
+    }
+
+    /// The address holds the token of a delta, which can be lost.
+    pub(crate) fn following_delta(self) -> Self {
+        Self {
+            follows: Follows::DeltaLink,
             ..self
         }
     }
@@ -302,7 +326,7 @@ fn outcome(call: &Call, received: Received, token_serial: u64) -> Outcome {
     }
     // An error whose body did not arrive is still that error.
     let error = told_error(received.body.as_deref().unwrap_or_default());
-    failed.code = error.code;
+    failed.code.clone_from(&error.code);
     match verdict {
         Verdict::Passing => Outcome::Faulty(Fault::passing(failed, received.retry_after_ms())),
         Verdict::Good | Verdict::Odd => Outcome::Faulty(Fault::broken(failed)),
@@ -316,14 +340,27 @@ fn outcome(call: &Call, received: Received, token_serial: u64) -> Outcome {
                 .leads_away(call.operation, &call.url)
                 .unwrap_or(GraphError::Refused { call: failed }),
         ),
-        Verdict::Refused if status == 400 && call.follows_link && error.page_token => {
+        Verdict::Refused => refused(call, status, &error, failed),
+    }
+}
+
+/// What a refusal means for whoever followed a link.
+fn refused(call: &Call, status: u16, error: &ToldError, failed: Box<FailedCall>) -> Outcome {
+    let follows_delta = call.follows == Follows::DeltaLink;
+    match status {
+        // With or without a code, and with a `Location` that is not followed: it would be a scan.
+        410 if follows_delta => Outcome::Failed(GraphError::DeltaLost { call: failed }),
+        400 if follows_delta && error.sync_state => {
+            Outcome::Failed(GraphError::DeltaLost { call: failed })
+        }
+        400 if call.follows != Follows::Nothing && error.page_token => {
             Outcome::Failed(GraphError::PageTokenExpired { call: failed })
         }
-        // Cut off or garbled, it may be a page token that expired: only the whole body tells.
-        Verdict::Refused if status == 400 && call.follows_link && !error.is_one => {
+        // Cut off or garbled, it may be a token that expired: only the whole body tells.
+        400 if call.follows != Follows::Nothing && !error.is_one => {
             Outcome::Faulty(Fault::broken(failed))
         }
-        Verdict::Refused => Outcome::Failed(GraphError::Refused { call: failed }),
+        _ => Outcome::Failed(GraphError::Refused { call: failed }),
     }
 }
 
@@ -341,6 +378,7 @@ struct ToldError {
     is_one: bool,
     code: Option<String>,
     page_token: bool,
+    sync_state: bool,
 }
 
 /// Reads an error body. Everything but one case goes by the code: an invalid page token is told in
@@ -354,14 +392,12 @@ fn told_error(body: &[u8]) -> ToldError {
         found.and_then(Value::as_str).unwrap_or_default()
     };
     let (code, message) = (text("code"), text("message"));
+    let is_one_of = |codes: &[&str]| codes.iter().any(|it| it.eq_ignore_ascii_case(code));
     let names_it = |text: &str| text.to_ascii_lowercase().contains(SKIP_TOKEN);
     ToldError {
         is_one: body.get("error").is_some_and(Value::is_object),
         code: loggable_code(code),
-        page_token: PAGE_TOKEN_CODES
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(code))
-            || names_it(code)
-            || names_it(message),
+        sync_state: is_one_of(&SYNC_STATE_CODES),
+        page_token: is_one_of(&PAGE_TOKEN_CODES) || names_it(code) || names_it(message),
     }
 }

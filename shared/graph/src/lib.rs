@@ -1,6 +1,7 @@
 //! The Microsoft Graph client: who is in a directory, and who is not in it any more.
 //!
-//! It reads the users of one Microsoft Entra tenant page by page ([`GraphClient::users_page`]), and
+//! It reads the users of one Microsoft Entra tenant page by page ([`GraphClient::users_page`]), or what
+//! changed since ([`GraphClient::delta_page`]), and
 //! asks three more ways about those who were not seen: by id in bulk
 //! ([`GraphClient::get_by_ids`]), in the bin ([`GraphClient::deleted_users`]), and one by one
 //! ([`GraphClient::users_by_id`]).
@@ -36,7 +37,7 @@ mod token;
 mod usage;
 
 pub use certificate::Certificate;
-pub use client::{GraphClient, PageAt, UsersPage};
+pub use client::{DeltaLink, DeltaPage, GraphClient, PageAt, UsersPage};
 pub use config::{Cloud, Credential, GraphConfig, Kind, Secret};
 pub use confirm::Existence;
 pub use error::{FailedCall, GraphError};

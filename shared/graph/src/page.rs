@@ -1,5 +1,6 @@
 //! Makes sense of the body of a page: as a whole, or not at all.
 
+use rollcall_core::delta::{DeltaUser, Removal, Told};
 use rollcall_core::ids::ObjectId;
 use rollcall_core::user::{AttributeMap, GraphUser};
 use serde::Deserialize;
@@ -18,17 +19,48 @@ struct Page {
     value: Option<Vec<Row>>,
     #[serde(rename = "@odata.nextLink")]
     next: Option<String>,
+    #[serde(rename = "@odata.deltaLink")]
+    delta: Option<String>,
     error: Option<Value>,
 }
 
-fn page(body: &[u8]) -> Result<(Vec<Row>, Option<String>), Broken> {
+/// The rows of a page that is whole, and its next link and delta link.
+fn whole(body: &[u8]) -> Result<(Vec<Row>, [Option<String>; 2]), Broken> {
     let page: Page =
         serde_json::from_slice(body).map_err(|_| Broken("the body is not a whole page"))?;
     if page.error.is_some() {
         return Err(Broken("the page holds an error"));
     }
     let rows = page.value.ok_or(Broken("the page has no value"))?;
-    Ok((rows, page.next))
+    Ok((rows, [page.next, page.delta]))
+}
+
+fn page(body: &[u8]) -> Result<(Vec<Row>, Option<String>), Broken> {
+    let (rows, [next, _]) = whole(body)?;
+    Ok((rows, next))
+}
+
+/// The text of the link that a page of a delta ends with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DeltaEnd {
+    More(String),
+    Last(String),
+}
+
+/// A page of a delta. The last one has a delta link and the others a next link, never both.
+pub(crate) fn delta(
+    body: &[u8],
+    attributes: &AttributeMap,
+) -> Result<(Vec<DeltaUser>, DeltaEnd), Broken> {
+    let (rows, links) = whole(body)?;
+    let end = match links.into() {
+        (Some(next), None) => DeltaEnd::More(next),
+        (None, Some(delta)) => DeltaEnd::Last(delta),
+        (Some(_), Some(_)) => return Err(Broken("the page has a next link and a delta link")),
+        (None, None) => return Err(Broken("the page has neither next link nor delta link")),
+    };
+    let users = rows.iter().map(|row| delta_user(row, attributes));
+    Ok((users.collect::<Result<_, _>>()?, end))
 }
 
 /// A page of users, and the text of its next link.
@@ -80,6 +112,44 @@ fn user(row: &Row, attributes: &AttributeMap) -> Result<GraphUser, Broken> {
             .filter_map(|(name, property)| Some((name.clone(), as_text(row.get(property)?)?)))
             .collect(),
     })
+}
+
+fn delta_user(row: &Row, attributes: &AttributeMap) -> Result<DeltaUser, Broken> {
+    let none = DeltaUser::new(id(row)?);
+    if let Some(removed) = row.get("@removed") {
+        return Ok(DeltaUser {
+            removed: Some(removal(removed)?),
+            ..none
+        });
+    }
+    let told = |property| -> Result<Told<String>, Broken> {
+        let value = text(row, property)?;
+        Ok(row.contains_key(property).then_some(value))
+    };
+    let account_enabled = account_enabled(row)?;
+    Ok(DeltaUser {
+        user_principal_name: told("userPrincipalName")?,
+        mail: told("mail")?,
+        display_name: told("displayName")?,
+        account_enabled: row
+            .contains_key("accountEnabled")
+            .then_some(account_enabled),
+        user_type: told("userType")?,
+        attributes: attributes
+            .iter()
+            .filter_map(|(name, property)| Some((name.clone(), as_text(row.get(property)?))))
+            .collect(),
+        ..none
+    })
+}
+
+/// What `@removed` says. Anything but the two reasons is no removal, and no user either.
+fn removal(removed: &Value) -> Result<Removal, Broken> {
+    match removed.get("reason").and_then(Value::as_str) {
+        Some("changed") => Ok(Removal::Bin),
+        Some("deleted") => Ok(Removal::Gone),
+        _ => Err(Broken("@removed without a reason that is known")),
+    }
 }
 
 fn id(row: &Row) -> Result<ObjectId, Broken> {

@@ -6,6 +6,7 @@ use rollcall_core::batch::BatchEvent;
 use rollcall_core::run::{RunEvent, RunState};
 
 use crate::row::{Item, number, text};
+use crate::tenants::Head;
 
 /// A condition expression with its values. Attribute names stand behind `#`, values behind `:c_`.
 #[derive(Debug, Clone)]
@@ -178,7 +179,27 @@ pub(crate) fn active_run_is(run: u64) -> Condition {
     )
 }
 
-/// This run is the tenant's held one.
-pub(crate) fn held_run_is(run: u64) -> Condition {
-    Condition::new("#held_run = :c_run", &["held_run"], [("run", number(run))])
+/// These runs are the tenant's held ones.
+pub(crate) fn held_runs_are(head: &Head) -> Condition {
+    let held = |name: &'static str, run: Option<u64>| match run {
+        None => Condition::new(&format!("attribute_not_exists(#{name})"), &[name], []),
+        Some(run) => Condition::new(
+            &format!("#{name} = :c_{name}"),
+            &[name],
+            [(name, number(run))],
+        ),
+    };
+    held("held_run", head.held_run).and(held("held_delta_run", head.held_delta_run))
+}
+
+/// The delta link is the one that the run started with; `None` is none.
+pub(crate) fn delta_link_is(link: Option<&str>) -> Condition {
+    match link {
+        None => Condition::new("attribute_not_exists(#delta_link)", &["delta_link"], []),
+        Some(link) => Condition::new(
+            "#delta_link = :c_link",
+            &["delta_link"],
+            [("link", text(link))],
+        ),
+    }
 }

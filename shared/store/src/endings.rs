@@ -3,15 +3,15 @@
 use rollcall_core::counts::{ChangeCounts, DeactivatedBy, Kept};
 use rollcall_core::guard::Trip;
 use rollcall_core::ids::RunRef;
-use rollcall_core::run::{FailReason, RunEvent, RunState};
+use rollcall_core::run::{FailReason, RunEvent, RunMode, RunState};
 use serde::{Deserialize, Serialize};
 
-use crate::conditions::{active_run_is, lease_is, run_allows, run_state_in};
+use crate::conditions::{active_run_is, delta_link_is, lease_is, run_allows, run_state_in};
 use crate::error::StoreError;
 use crate::leases::RunLease;
 use crate::meter::Capacity;
 use crate::row::{json, number, text};
-use crate::runs::Usage;
+use crate::runs::{RunRecord, Usage};
 use crate::write::{Changes, Protects, Transaction};
 use crate::{Store, Table, keys};
 
@@ -56,23 +56,26 @@ pub struct Held {
 }
 
 impl Store {
-    /// Completes a run: its state, its totals, and the head for the next run.
+    /// Completes a run: its state, its totals, and the head for the next run. A full run is the
+    /// baseline of those after it; a delta run, which saw a few, is not.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's.
     pub async fn complete_run(
         &self,
         lease: &RunLease,
+        record: &RunRecord,
         totals: &RunTotals,
         usage: &Usage,
     ) -> Result<(), StoreError> {
-        let run = lease.run();
-        let head = Changes::new()
-            .remove("active_run")
-            .set("last_full_run", number(run.run))
-            .set("last_full_seen", number(totals.users_seen));
-        let changes = Changes::new().set("totals", json(totals)?);
-        self.end_run(lease, RunEvent::Complete, usage.added_to(changes), &head)
+        let mut head = Changes::new();
+        if record.mode == RunMode::Full {
+            head = head
+                .set("last_full_run", number(lease.run().run))
+                .set("last_full_seen", number(totals.users_seen));
+        }
+        let changes = usage.added_to(Changes::new().set("totals", json(totals)?));
+        self.end_run(lease, record, RunEvent::Complete, changes, head)
             .await
     }
 
@@ -83,28 +86,40 @@ impl Store {
     pub async fn hold_run(
         &self,
         lease: &RunLease,
-        held: &Held,
-        totals: &RunTotals,
+        record: &RunRecord,
+        (held, totals): (&Held, &RunTotals),
         usage: &Usage,
     ) -> Result<(), StoreError> {
-        let head = Changes::new()
-            .remove("active_run")
-            .set("held_run", number(lease.run().run));
+        let kind = match record.mode {
+            RunMode::Full => "held_run",
+            RunMode::Delta => "held_delta_run",
+        };
+        let head = Changes::new().set(kind, number(lease.run().run));
         let changes = Changes::new()
             .set("totals", json(totals)?)
             .set("held", json(held)?);
-        self.end_run(lease, RunEvent::Hold, usage.added_to(changes), &head)
+        self.end_run(lease, record, RunEvent::Hold, usage.added_to(changes), head)
             .await
     }
 
+    /// The delta link moves here alone, with the end of the run that followed it.
     async fn end_run(
         &self,
         lease: &RunLease,
+        record: &RunRecord,
         event: RunEvent,
         changes: Changes,
-        head: &Changes,
+        head: Changes,
     ) -> Result<(), StoreError> {
         let run = lease.run();
+        let head = head.remove("active_run");
+        let head = match &record.delta_to {
+            Some(link) => head
+                .set("delta_link", text(link))
+                .set("delta_mapping", text(&record.mapping)),
+            None => head.remove("delta_link").remove("delta_mapping"),
+        };
+        let is_next = active_run_is(run.run).and(delta_link_is(record.delta_from.as_deref()));
         let changes = changes
             .set("state", text(event.to_state().stored_name()))
             .set("ended_at", number(self.ambient.now_ms()));
@@ -120,8 +135,8 @@ impl Store {
                 Protects::Read("the tenant's active run"),
                 Table::Coordination,
                 &keys::head(&run.tenant),
-                head,
-                &active_run_is(run.run),
+                &head,
+                &is_next,
             )
             .send()
             .await

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::batch::BatchState;
-use rollcall_core::page::{PageDigest, PagePayload};
-use rollcall_core::run::{RunEvent, RunState};
+use rollcall_core::page::{NextPage, PageDigest, PagePayload};
+use rollcall_core::run::{RunEvent, RunMode, RunState};
 
 use crate::conditions::{absent, chain_ends_at, lease_is, run_allows};
 use crate::error::StoreError;
@@ -99,7 +99,7 @@ impl Store {
             sightings: page.after.sightings + page.payload.sightings(),
             unknown: page.after.unknown + page.unknown,
         };
-        let is_last = page.payload.next_link.is_none();
+        let is_last = page.payload.next.is_end();
         let event = if is_last {
             RunEvent::Seal
         } else {
@@ -111,13 +111,19 @@ impl Store {
         } else {
             self.ambient.now_ms() + lease.lease_ms()
         };
-        let changes = Changes::new()
+        let mut changes = Changes::new()
             .set("state", text(event.to_state().stored_name()))
             .set("last_page", number(end.page))
             .set("last_digest", text(digest.as_str()))
             .set("sightings", number(end.sightings))
             .set("unknown", number(end.unknown))
             .set("lease_until", number(lease_until_ms));
+        if let NextPage::End {
+            delta_link: Some(link),
+        } = &page.payload.next
+        {
+            changes = changes.set("delta_to", text(link));
+        }
         let previous = page.after.digest.as_ref().map(PageDigest::as_str);
         let condition = lease_is(lease.token())
             .and(run_allows(event))
@@ -214,7 +220,38 @@ impl Store {
         )
     }
 
-    /// Begins a new generation of the run, after the old one's open batches were revoked.
+    /// Notes, before the first page of users, from where a full run drains a delta after the last one;
+    /// `None` when the tenant has no delta.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLease`] when the lease is lost, or a copy has got further.
+    pub async fn take_bracket(
+        &self,
+        lease: &RunLease,
+        before: &ChainEnd,
+        link: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let changes = match link {
+            Some(link) => Changes::new().set("bracket", text(link)),
+            None => Changes::new().set("no_delta", AttributeValue::Bool(true)),
+        };
+        let condition = lease_is(lease.token())
+            .and(run_allows(RunEvent::CommitPage))
+            .and(chain_ends_at(before.generation, 0, None));
+        Transaction::new(self)
+            .update(
+                Protects::Lease,
+                Table::Coordination,
+                &keys::run(lease.run()),
+                &changes,
+                &condition,
+            )
+            .send()
+            .await
+    }
+
+    /// Begins a new generation of the run, after the old one's open batches were revoked. It is a
+    /// full one, whatever the old one was: a delta that cannot go on proves nothing.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the lease is lost or the run no longer enumerates.
@@ -227,6 +264,7 @@ impl Store {
             .await?;
         let generation = old.generation + 1;
         let changes = Changes::new()
+            .set("mode", text(RunMode::Full.name()))
             .set("generation", number(generation))
             .set("last_page", number(0))
             .set("sightings", number(0))

@@ -45,7 +45,7 @@ use meter::Meter;
 
 pub use meter::Capacity;
 pub use plans::StoredPlan;
-pub use runs::{GraphUsage, RunRecord, Usage};
+pub use runs::{Bracket, GraphUsage, RunRecord, Usage};
 pub use schema::LOGIN_INDEX;
 pub use tenants::{Head, PutTenant, StartedRun, TenantRecord};
 pub use users::{UserStanding, UserWrite, WRITES_PER_TRANSACTION_MAX};

@@ -3,9 +3,9 @@
 use rollcall_core::guard::PlanNumbers;
 use rollcall_core::ids::RunRef;
 use rollcall_core::plan::Plan;
-use rollcall_core::run::{RunEvent, RunState};
+use rollcall_core::run::{RunEvent, RunMode, RunState};
 
-use crate::conditions::{absent, lease_is, revision_is, run_allows, run_state_in};
+use crate::conditions::{absent, held_runs_are, lease_is, revision_is, run_allows, run_state_in};
 use crate::endings::RunTotals;
 use crate::enumeration::CHUNK_BYTES_MAX;
 use crate::error::StoreError;
@@ -27,8 +27,9 @@ pub struct StoredPlan {
 }
 
 impl Store {
-    /// Stores a run's plan. From here on the run works by what was stored. A plan of an earlier run
-    /// that still waits for a person is void by it.
+    /// Stores a run's plan. From here on the run works by what was stored. The plan of a full run
+    /// is about everybody, so a plan of an earlier run that still waits for a person is void by it;
+    /// that of a delta run is about those who changed, and voids nothing.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's; [`StoreError::Changed`] with
@@ -38,7 +39,7 @@ impl Store {
         lease: &RunLease,
         plan: &StoredPlan,
         revision: u64,
-        head: &Head,
+        (mode, head): (RunMode, &Head),
     ) -> Result<(), StoreError> {
         let run = lease.run();
         let hash = plan.plan.hash();
@@ -96,8 +97,21 @@ impl Store {
                 manifest,
                 &absent(),
             );
-        if let Some(held) = head.held_run {
-            transaction = self.supersede(transaction, run, held);
+        let held: Vec<_> = [head.held_run, head.held_delta_run]
+            .into_iter()
+            .flatten()
+            .collect();
+        if mode == RunMode::Full && !held.is_empty() {
+            for held in held {
+                transaction = self.supersede(transaction, run, held);
+            }
+            transaction = transaction.update(
+                Protects::Read("the tenant's held runs"),
+                Table::Coordination,
+                &keys::head(&run.tenant),
+                &Changes::new().remove("held_run").remove("held_delta_run"),
+                &held_runs_are(head),
+            );
         }
         transaction.send().await
     }
@@ -114,21 +128,13 @@ impl Store {
         };
         let superseded =
             Changes::new().set("state", text(RunEvent::Supersede.to_state().stored_name()));
-        transaction
-            .update(
-                Protects::Read("the held run"),
-                Table::Coordination,
-                &keys::run(&held_run),
-                &superseded,
-                &run_allows(RunEvent::Supersede),
-            )
-            .update(
-                Protects::Read("the tenant's held run"),
-                Table::Coordination,
-                &keys::head(&run.tenant),
-                &Changes::new().remove("held_run"),
-                &crate::conditions::held_run_is(held),
-            )
+        transaction.update(
+            Protects::Read("the held run"),
+            Table::Coordination,
+            &keys::run(&held_run),
+            &superseded,
+            &run_allows(RunEvent::Supersede),
+        )
     }
 
     /// The plan that a run stored, whole.

@@ -79,6 +79,28 @@ impl Usage {
     }
 }
 
+/// The delta around a full run: taken before its first page, drained after its last, so that what
+/// changes while it pages is not lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bracket {
+    /// Not asked for yet.
+    Open,
+    /// The tenant has no delta.
+    NoDelta,
+    /// It begins here.
+    From(String),
+}
+
+impl Bracket {
+    fn read(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(match row.text_if_any("bracket")? {
+            Some(link) => Self::From(link.to_owned()),
+            None if row.flag_if_any("no_delta")?.unwrap_or_default() => Self::NoDelta,
+            None => Self::Open,
+        })
+    }
+}
+
 /// A run as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRecord {
@@ -116,6 +138,14 @@ pub struct RunRecord {
     pub detail: Option<String>,
     /// The revision of the settings that it works on.
     pub settings_revision: u64,
+    /// Where the next delta run would have gone on when this one started.
+    pub delta_from: Option<String>,
+    /// The tenant's mapping when it started.
+    pub mapping: String,
+    /// Whether, and from where, a full run drains a delta after its last page of users.
+    pub bracket: Bracket,
+    /// Where the next delta run goes on once this one ends: told by the last page.
+    pub delta_to: Option<String>,
     /// What it did, once it ended.
     pub totals: Option<RunTotals>,
     /// What holds it.
@@ -158,6 +188,10 @@ impl RunRecord {
             },
             detail: row.text_if_any("detail")?.map(str::to_owned),
             settings_revision: row.number("settings_revision")?,
+            delta_from: row.text_if_any("delta_from")?.map(str::to_owned),
+            mapping: row.text("mapping")?.to_owned(),
+            bracket: Bracket::read(&row)?,
+            delta_to: row.text_if_any("delta_to")?.map(str::to_owned),
             totals: row.json_if_any("totals")?,
             held: row.json_if_any("held")?,
             usage: Usage::read(&row)?,
@@ -170,6 +204,7 @@ impl RunRecord {
     pub fn seal(&self) -> Option<Seal> {
         let last_digest = self.last_digest.clone()?;
         (self.state != RunState::Enumerating).then_some(Seal {
+            mode: self.mode,
             generation: self.generation,
             pages: self.last_page,
             sightings: self.sightings,

@@ -51,8 +51,15 @@ pub struct Head {
     pub next_run: u64,
     /// The run that is active.
     pub active_run: Option<u64>,
-    /// The run whose plan waits for a person.
+    /// The full run whose plan waits for a person.
     pub held_run: Option<u64>,
+    /// The delta run whose plan waits for a person. It asks for a full run.
+    pub held_delta_run: Option<u64>,
+    /// Where the next delta run goes on.
+    pub delta_link: Option<String>,
+    /// The mapping under which that link was made: a delta tells of the properties that were selected
+    /// at its beginning.
+    pub delta_mapping: Option<String>,
     /// The last full run that was proven and completed.
     pub last_full_run: Option<u64>,
     /// How many users it saw.
@@ -60,10 +67,27 @@ pub struct Head {
 }
 
 impl Head {
+    /// How a run that was asked for in this mode learns what changed. Without a link there is nothing
+    /// that a delta could go on from; and what a held delta run found is in no later delta, so only
+    /// a full run finds it again, whatever the person decides. Nor does a delta tell of properties that
+    /// are mapped since it began.
+    #[must_use]
+    pub fn mode(&self, asked: RunMode, mapping: &str) -> RunMode {
+        let is_mapped = self.delta_mapping.as_deref() == Some(mapping);
+        if self.delta_link.is_none() || !is_mapped || self.held_delta_run.is_some() {
+            RunMode::Full
+        } else {
+            asked
+        }
+    }
+
     const NEW: Self = Self {
         next_run: 1,
         active_run: None,
         held_run: None,
+        held_delta_run: None,
+        delta_link: None,
+        delta_mapping: None,
         last_full_run: None,
         last_full_seen: None,
     };
@@ -74,6 +98,9 @@ impl Head {
             next_run: row.number("next_run")?,
             active_run: row.number_if_any("active_run")?,
             held_run: row.number_if_any("held_run")?,
+            held_delta_run: row.number_if_any("held_delta_run")?,
+            delta_link: row.text_if_any("delta_link")?.map(str::to_owned),
+            delta_mapping: row.text_if_any("delta_mapping")?.map(str::to_owned),
             last_full_run: row.number_if_any("last_full_run")?,
             last_full_seen: row.number_if_any("last_full_seen")?,
         })
@@ -214,7 +241,8 @@ impl Store {
         item.as_ref().map_or(Ok(Head::NEW), Head::read)
     }
 
-    /// Starts a run on a snapshot of the tenant's settings. Its lease is free.
+    /// Starts a run on a snapshot of the tenant's settings. Its lease is free. A delta run that has
+    /// nothing to go on from is started as a full one.
     ///
     /// # Errors
     /// [`StoreError::Changed`] when the settings or the head changed at the same moment.
@@ -239,22 +267,27 @@ impl Store {
         let limits = &tenant.settings.limits;
         let deadline_ms = now_ms + limits.run_deadline_minutes * 60_000;
         let ttl_s = deadline_ms / 1_000 + RETENTION_DAYS * 86_400;
-        let run_item = keys::run(&run).with([
+        let mapping = mapping(&tenant.settings)?;
+        let mut run_item = keys::run(&run).with([
             ("tenant", text(id.as_str())),
             ("run", number(run.run)),
-            ("mode", text(mode_name(mode))),
+            ("mode", text(head.mode(mode, &mapping).name())),
             ("state", text(RunState::Enumerating.stored_name())),
             ("generation", number(1)),
             ("last_page", number(0)),
             ("sightings", number(0)),
             ("unknown", number(0)),
             ("earlier_pages", number(0)),
+            ("mapping", text(mapping)),
             ("lease_ms", number(limits.lease_ms())),
             ("settings_revision", number(tenant.revision)),
             ("started_at", number(now_ms)),
             ("deadline_at", number(deadline_ms)),
             ("ttl", number(ttl_s)),
         ]);
+        if let Some(link) = &head.delta_link {
+            run_item.insert("delta_from".into(), text(link));
+        }
         let snapshot = keys::snapshot(&run).with([
             ("settings", json(&tenant.settings)?),
             ("revision", number(tenant.revision)),
@@ -308,8 +341,7 @@ impl Store {
     }
 }
 
-const fn mode_name(mode: RunMode) -> &'static str {
-    match mode {
-        RunMode::Full => "full",
-    }
+/// What of a user is mapped to what, as text.
+fn mapping(settings: &TenantSettings) -> Result<String, StoreError> {
+    serde_json::to_string(&settings.attributes).map_err(|e| StoreError::Invalid(e.to_string()))
 }

@@ -1,9 +1,10 @@
 //! Sorting a page: seen and unchanged, or new or changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use rollcall_core::delta::Told;
 use rollcall_core::ids::{IdKey, RunRef};
-use rollcall_core::page::{ChangedSighting, PagePayload};
+use rollcall_core::page::{ChangedSighting, NextPage, PagePayload, Sighted};
 use rollcall_core::reconcile::is_unchanged;
 use rollcall_core::scope::Scope;
 use rollcall_core::status::{Implied, Standing};
@@ -37,20 +38,54 @@ impl Known {
 
 /// Sorts the pages of one run.
 pub(crate) struct Classifier<'a> {
-    pub(crate) run: &'a RunRef,
-    pub(crate) scope: &'a Scope,
-    pub(crate) known: Known,
-    /// Who was seen as changed in this run, and in which generation last: every later sighting of
-    /// him is stored in full, so that the last one can be told.
-    pub(crate) changed: HashMap<IdKey, u32>,
+    run: &'a RunRef,
+    scope: &'a Scope,
+    /// Loaded before the first page of users; a delta is not compared with it.
+    pub(crate) known: Option<Known>,
+    /// Who was seen as changed in this run: every later sighting of him is stored in full, so that
+    /// the last one can be told.
+    changed: HashMap<IdKey, SeenChanged>,
 }
 
-impl Classifier<'_> {
+/// How somebody was seen as changed last.
+#[derive(Debug, Clone, Copy)]
+struct SeenChanged {
+    generation: u32,
+    /// What was told of `accountEnabled`. The worker does not write that somebody is disabled, so
+    /// a later part that is silent about it is not read over what is stored.
+    enabled: Told<bool>,
+}
+
+impl SeenChanged {
+    fn by(generation: u32, user: &Sighted) -> Self {
+        let enabled = match user {
+            Sighted::Whole(user) => Some(user.account_enabled),
+            Sighted::Part(user) => user.account_enabled,
+        };
+        Self {
+            generation,
+            enabled,
+        }
+    }
+}
+
+impl<'a> Classifier<'a> {
+    /// Nobody was seen yet.
+    pub(crate) fn new(run: &'a RunRef, scope: &'a Scope) -> Self {
+        Self {
+            run,
+            scope,
+            known: None,
+            changed: HashMap::new(),
+        }
+    }
+
     /// A page that was committed before this invocation.
     pub(crate) fn remember(&mut self, generation: u32, page: &PagePayload) {
         for sighting in &page.changed {
-            let key = IdKey::of(self.run, &sighting.user.id);
-            self.changed.insert(key, generation);
+            let key = IdKey::of(self.run, sighting.user.id());
+            let seen = SeenChanged::by(generation, &sighting.user);
+            self.changed.insert(key, seen);
         }
     }
 
@@ -58,31 +93,61 @@ impl Classifier<'_> {
     pub(crate) fn sort(
         &mut self,
         generation: u32,
-        users: Vec<GraphUser>,
-        next_link: Option<String>,
+        users: Vec<Sighted>,
+        next: NextPage,
     ) -> (PagePayload, u64) {
-        let mut page = PagePayload {
-            next_link,
-            ..PagePayload::default()
-        };
+        let mut page = PagePayload::empty(next);
         let mut unknown = 0;
-        let mut on_this_page = HashSet::new();
-        for (index, user) in (0u32..).zip(users) {
-            let key = IdKey::of(self.run, &user.id);
-            unknown += u64::from(Implied::by(&user, self.scope) == Implied::Unknown);
+        // Who is new or changed on this page, and where in its list.
+        let mut here: HashMap<IdKey, usize> = HashMap::new();
+        for (index, mut user) in (0u32..).zip(users) {
+            let key = IdKey::of(self.run, user.id());
             let before = self.changed.get(&key).copied();
-            let is_new = before.is_none() && !on_this_page.contains(&key);
-            if is_new && is_unchanged(&user, self.scope, self.known.get(key)) {
-                page.seen.push(key.seen_key());
-            } else {
-                on_this_page.insert(key);
-                let again = before == Some(generation);
-                page.changed.push(ChangedSighting { index, again, user });
+            if let Sighted::Whole(user) = &user {
+                unknown += u64::from(Implied::by(user, self.scope) == Implied::Unknown);
+                let is_new = before.is_none() && !here.contains_key(&key);
+                if is_new && self.is_unchanged(user, key) {
+                    page.seen.push(key.seen_key());
+                    continue;
+                }
+            }
+            if let (Sighted::Part(part), Some(before)) = (&mut user, before)
+                && before.generation == generation
+                && part.removed.is_none()
+            {
+                part.account_enabled = part.account_enabled.or(before.enabled);
+            }
+            let told_before = here.get(&key).and_then(|at| page.changed.get_mut(*at));
+            match (told_before, user) {
+                // Each of the two tells a part.
+                (
+                    Some(ChangedSighting {
+                        index: at,
+                        user: Sighted::Part(before),
+                        ..
+                    }),
+                    Sighted::Part(later),
+                ) => {
+                    before.then(later);
+                    *at = index;
+                }
+                (_, user) => {
+                    here.insert(key, page.changed.len());
+                    let again = before.is_some_and(|it| it.generation == generation);
+                    page.changed.push(ChangedSighting { index, again, user });
+                }
             }
         }
-        for key in on_this_page {
-            self.changed.insert(key, generation);
+        for sighting in &page.changed {
+            let key = IdKey::of(self.run, sighting.user.id());
+            let seen = SeenChanged::by(generation, &sighting.user);
+            self.changed.insert(key, seen);
         }
         (page, unknown)
+    }
+
+    fn is_unchanged(&self, user: &GraphUser, key: IdKey) -> bool {
+        let known = self.known.as_ref();
+        known.is_some_and(|known| is_unchanged(user, self.scope, known.get(key)))
     }
 }

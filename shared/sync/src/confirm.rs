@@ -23,8 +23,28 @@ const ASKED_BY_ID_MAX: usize = 5_000;
 pub(crate) struct Asked {
     /// About the absent.
     pub(crate) answers: Answers,
-    /// Who of `disabled` is enabled by now.
-    pub(crate) enabled_again: BTreeSet<ObjectId>,
+    /// Who of the disabled is enabled by now, and who of the removed is there.
+    pub(crate) back: BTreeSet<ObjectId>,
+}
+
+/// About whom Graph is asked.
+#[derive(Debug)]
+pub(crate) struct Questions<'a> {
+    /// Those whom a complete enumeration did not show.
+    pub(crate) absences: &'a [Absence],
+    /// Those who were seen as disabled.
+    pub(crate) disabled: &'a [ObjectId],
+    /// Those whom a delta told to be removed.
+    pub(crate) removed: &'a [ObjectId],
+    /// Some who are known to be there.
+    pub(crate) canaries: &'a [ObjectId],
+}
+
+impl Questions<'_> {
+    /// Whether there is nothing to ask.
+    pub(crate) fn are_none(&self) -> bool {
+        self.absences.is_empty() && self.disabled.is_empty() && self.removed.is_empty()
+    }
 }
 
 /// Asks in three ways: in bulk who is alive, in the bin who was deleted, and one by one about those
@@ -33,28 +53,28 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// Fails the run when a canary is missing, or Graph does not answer.
-pub(crate) async fn ask(
-    graph: &GraphClient,
-    absences: &[Absence],
-    disabled: &[ObjectId],
-    canaries: &[ObjectId],
-) -> Result<Asked, Stop> {
-    if absences.is_empty() && disabled.is_empty() {
-        return Ok(Asked::default());
-    }
+pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Result<Asked, Stop> {
+    let Questions {
+        absences,
+        disabled,
+        removed,
+        canaries,
+    } = *questions;
     let absent = absences.iter().map(Absence::id);
     let asked: Vec<_> = absent
         .clone()
         .chain(disabled)
+        .chain(removed)
         .chain(canaries)
         .cloned()
         .collect();
     let accounts = graph.get_by_ids(&asked).await?;
     let found = |id: &ObjectId| accounts.contains_key(id);
     all_found(canaries, found)?;
-    let mut enabled_again: BTreeSet<_> = disabled
+    let mut back: BTreeSet<_> = disabled
         .iter()
         .filter(|id| accounts.get(*id) == Some(&Some(true)))
+        .chain(removed.iter().filter(|id| found(id)))
         .cloned()
         .collect();
     let (alive, rest): (BTreeSet<_>, BTreeSet<_>) = absent.cloned().partition(found);
@@ -71,7 +91,7 @@ pub(crate) async fn ask(
         all_found(canaries, |id| by_id.get(id).is_some_and(is_found))?;
         // A canary may be one of the disabled: the last word about him is this one.
         let is_enabled = |id: &&ObjectId| by_id.get(*id).is_some_and(is_found_enabled);
-        enabled_again.extend(disabled.iter().filter(is_enabled).cloned());
+        back.extend(disabled.iter().filter(is_enabled).cloned());
         answers.by_id = one_by_one
             .into_iter()
             .filter_map(|id| {
@@ -84,10 +104,7 @@ pub(crate) async fn ask(
             })
             .collect();
     }
-    Ok(Asked {
-        answers,
-        enabled_again,
-    })
+    Ok(Asked { answers, back })
 }
 
 fn is_found(existence: &rollcall_graph::Existence) -> bool {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use rollcall_ambient::Ambient;
 use rollcall_core::ids::TenantId;
+use rollcall_core::run::RunMode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -30,6 +31,7 @@ struct Scheduled {
 #[serde(rename_all = "snake_case")]
 enum Schedule {
     Full,
+    Delta,
     Sweep,
 }
 
@@ -51,10 +53,15 @@ impl App {
         let app = self.metered();
         match scheduled(&event)? {
             Some(Scheduled {
-                schedule: Schedule::Full,
+                schedule: schedule @ (Schedule::Full | Schedule::Delta),
                 tenants,
             }) => {
-                let report = boxed(async move { app.start(tenants.as_deref()).await }).await?;
+                let mode = match schedule {
+                    Schedule::Delta => RunMode::Delta,
+                    _ => RunMode::Full,
+                };
+                let report =
+                    boxed(async move { app.start(tenants.as_deref(), mode).await }).await?;
                 serde_json::to_value(report).map_err(|e| HandlerError::BadEvent(e.to_string()))
             }
             Some(_) => Err(HandlerError::BadEvent(

@@ -121,7 +121,7 @@ impl App {
         }
         let applying = self.apply(lease, &plan, stop_at_ms);
         let totals = while_kept(&self.store, lease, applying).await??;
-        self.complete(lease, &totals, graph.as_ref()).await
+        self.complete(lease, record, &totals, graph.as_ref()).await
     }
 
     fn check_deadline(&self, record: &RunRecord) -> Result<(), Stop> {
@@ -151,7 +151,7 @@ impl App {
             };
             let usage = self.usage(graph);
             self.store
-                .hold_run(lease, &held, &plan.totals, &usage)
+                .hold_run(lease, record, (&held, &plan.totals), &usage)
                 .await?;
             warn!(event = "run_held", tenant = %run.tenant, run = run.run, guard = ?trip.guard,
                 limit = trip.limit, value = trip.value, plan = held.plan,
@@ -159,7 +159,10 @@ impl App {
             return Ok(Some(Progress::Ended));
         }
         if plan.plan.entries().is_empty() {
-            return self.complete(lease, &plan.totals, graph).await.map(Some);
+            return self
+                .complete(lease, record, &plan.totals, graph)
+                .await
+                .map(Some);
         }
         // Confirming the absent may have taken long.
         self.check_deadline(record)?;
@@ -170,14 +173,16 @@ impl App {
     async fn complete(
         &self,
         lease: &RunLease,
+        record: &RunRecord,
         totals: &RunTotals,
         graph: Option<&GraphClient>,
     ) -> Result<Progress, Stop> {
         let run = lease.run();
         self.store
-            .complete_run(lease, totals, &self.usage(graph))
+            .complete_run(lease, record, totals, &self.usage(graph))
             .await?;
         info!(event = "run_completed", tenant = %run.tenant, run = run.run,
+            mode = record.mode.name(),
             users_seen = totals.users_seen, created = totals.changes.created,
             updated = totals.changes.updated, reactivated = totals.changes.reactivated,
             deactivated = totals.deactivated.total());

@@ -12,6 +12,7 @@
 //! It never keeps anything between two invocations, and never puts a name or an address in a log.
 
 mod app;
+mod chain;
 mod classify;
 mod confirm;
 mod doorbell;

@@ -11,7 +11,7 @@ use rollcall_core::guard::PlanNumbers;
 use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::plan::Plan;
 use rollcall_core::proof::{Absence, CompletenessProof, NotProven, Sightings, prove};
-use rollcall_core::run::FailReason;
+use rollcall_core::run::{FailReason, RunMode};
 use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::{ChangeKind, LastChange, Reason, Status};
 use rollcall_graph::GraphClient;
@@ -21,7 +21,7 @@ use rollcall_store::{
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::confirm::{Asked, CANARIES_MAX, ask};
+use crate::confirm::{Asked, CANARIES_MAX, Questions, ask};
 use crate::error::Stop;
 use crate::finalize::sealed;
 use crate::keep::while_kept;
@@ -49,14 +49,19 @@ impl View {
             user.last_change,
             Some((by, ChangeKind::Created | ChangeKind::Reactivated)) if by == run
         );
-        let absence = proof.absence(&user.id);
+        let is_seen = proof.saw(&user.id);
         self.known += u64::from(!is_new);
-        self.known_seen += u64::from(!is_new && absence.is_none());
-        match absence {
+        self.known_seen += u64::from(!is_new && is_seen);
+        match proof.absence(&user.id) {
             // A person's word stands, seen or not.
             Some(_) if user.standing.reason == Reason::Manual => {}
             Some(absence) => self.absences.push(absence),
-            None if self.canaries.len() < CANARIES_MAX => self.canaries.push(user.id.clone()),
+            None if self.canaries.len() < CANARIES_MAX
+                && is_seen
+                && !proof.is_removed(&user.id) =>
+            {
+                self.canaries.push(user.id.clone());
+            }
             None => {}
         }
     }
@@ -67,7 +72,7 @@ impl View {
 struct Judged {
     evidence: Vec<Evidence>,
     streaks: Vec<(ObjectId, Streak)>,
-    enabled_again: BTreeSet<ObjectId>,
+    back: BTreeSet<ObjectId>,
     contradicted: u64,
     awaiting: u64,
 }
@@ -89,9 +94,10 @@ impl App {
         info!(event = "run_proven", tenant = %run.tenant, run = run.run,
             generation = record.generation, pages = proof.seal().pages,
             sightings = proof.seal().sightings, users_seen = proof.users_seen());
-        let viewing = self.view(&proof);
+        let candidates = candidates(&proof, &batches);
+        let viewing = self.view(&proof, candidates.len(), settings);
         let view = while_kept(&self.store, lease, viewing).await??;
-        if view.known > 0 && view.known_seen == 0 {
+        if record.mode == RunMode::Full && view.known > 0 && view.known_seen == 0 {
             return Err(Stop::Fail(
                 FailReason::EnumerationUnreliable,
                 format!("none of the {} known active users was seen", view.known),
@@ -99,7 +105,6 @@ impl App {
         }
         // The plan is made even when the shrink guard will hold it: a hold names a plan, and what
         // Graph says of the absent is what the person who decides needs.
-        let candidates = candidates(&proof, &batches);
         let mut judged = self
             .judge(lease, settings, head, &proof, &view, &candidates, graph)
             .await?;
@@ -107,7 +112,7 @@ impl App {
         evidence.extend(
             candidates
                 .into_iter()
-                .filter(|candidate| !judged.enabled_again.contains(candidate.id())),
+                .filter(|candidate| !judged.back.contains(candidate.id())),
         );
         let entries = self.at_their_versions(lease, evidence).await?;
         let plan = Plan::new(&proof, entries);
@@ -115,7 +120,8 @@ impl App {
         let stored = StoredPlan {
             numbers: PlanNumbers {
                 users_seen: proof.users_seen(),
-                users_seen_before: head.last_full_seen,
+                // A delta run sees those who changed, and does not shrink by it.
+                users_seen_before: head.last_full_seen.filter(|_| record.mode == RunMode::Full),
                 active: view.active,
                 deactivations: plan.entries().len() as u64,
             },
@@ -128,7 +134,12 @@ impl App {
             awaiting_confirmation = judged.awaiting);
         match self
             .store
-            .store_plan(lease, &stored, record.settings_revision, head)
+            .store_plan(
+                lease,
+                &stored,
+                record.settings_revision,
+                (record.mode, head),
+            )
             .await
         {
             Ok(()) => Ok(stored),
@@ -182,7 +193,7 @@ impl App {
         for batch in batches.iter().filter(|it| it.state == BatchState::Revoked) {
             let at = (batch.generation, batch.page);
             let page = self.store.page(run, at.0, at.1, &batch.digest).await?;
-            let ids: BTreeSet<_> = page.changed.into_iter().map(|it| it.user.id).collect();
+            let ids: BTreeSet<_> = page.changed.iter().map(|it| it.user.id().clone()).collect();
             let ids: Vec<_> = ids.into_iter().collect();
             for user in self.store.users(&run.tenant, &ids).await? {
                 let by_it = |last: &LastChange| last.run == run.run && last.counted_by == at;
@@ -194,15 +205,26 @@ impl App {
         Ok(counts)
     }
 
-    async fn view(&self, proof: &CompletenessProof) -> Result<View, StoreError> {
+    /// A delta run has nobody to look for; it needs to know how many are active only if its plan is
+    /// too large to pass without.
+    async fn view(
+        &self,
+        proof: &CompletenessProof,
+        candidates: usize,
+        settings: &TenantSettings,
+    ) -> Result<View, StoreError> {
         let mut view = View::default();
+        let is_small = candidates as u64 <= settings.guards.exempt_max;
+        if proof.seal().mode == RunMode::Delta && is_small {
+            return Ok(view);
+        }
         self.store
             .standings(&proof.run().tenant, |user| view.add(proof, &user))
             .await?;
         Ok(view)
     }
 
-    /// Asks about the absent and the disabled, and records the streaks.
+    /// Asks about the absent, the disabled and the removed, and records the streaks.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is one of the things that the judgement rests on"
@@ -220,21 +242,21 @@ impl App {
         let run = lease.run();
         let reading = self.store.streaks(&run.tenant);
         let streaks = while_kept(&self.store, lease, reading).await??;
-        let disabled: Vec<_> = candidates
-            .iter()
-            .filter(|candidate| candidate.reason() == Reason::Disabled)
-            .map(|candidate| candidate.id().clone())
-            .collect();
-        let asked = if view.absences.is_empty() && disabled.is_empty() {
+        let seen_as = |reason| {
+            let candidates = candidates.iter().filter(move |it| it.reason() == reason);
+            candidates.map(|it| it.id().clone()).collect::<Vec<_>>()
+        };
+        let questions = Questions {
+            absences: &view.absences,
+            disabled: &seen_as(Reason::Disabled),
+            removed: &seen_as(Reason::Deleted),
+            canaries: &view.canaries,
+        };
+        let asked = if questions.are_none() {
             Asked::default()
         } else {
             let client = self.graph_client(settings)?;
-            let asking = ask(
-                graph.insert(client),
-                &view.absences,
-                &disabled,
-                &view.canaries,
-            );
+            let asking = ask(graph.insert(client), &questions);
             while_kept(&self.store, lease, asking).await??
         };
         let rule = StreakRule {
@@ -243,18 +265,18 @@ impl App {
             confirmed_by: settings.guards.absences_confirmed_by,
         };
         let mut judged = judge_all(lease, &view.absences, &asked.answers, &streaks, rule);
-        for id in &asked.enabled_again {
+        for id in &asked.back {
             info!(event = "candidate_contradicted", tenant = %run.tenant, run = run.run, %id);
         }
-        judged.enabled_again = asked.enabled_again;
-        judged.contradicted += judged.enabled_again.len() as u64;
+        judged.back = asked.back;
+        judged.contradicted += judged.back.len() as u64;
         if judged.contradicted > 0 {
             warn!(event = "scan_was_wrong", tenant = %run.tenant, run = run.run,
                 contradicted = judged.contradicted, absent = view.absences.len());
         }
         // Any sighting breaks a streak, and so does being found alive by id.
         let is_there = |id: &ObjectId| {
-            proof.absence(id).is_none()
+            proof.saw(id)
                 || asked.answers.alive.contains(id)
                 || asked.answers.by_id.get(id) == Some(&Existence::Found)
         };

@@ -39,13 +39,14 @@ impl App {
     pub(crate) async fn start(
         &self,
         only: Option<&[TenantId]>,
+        mode: RunMode,
     ) -> Result<StartReport, HandlerError> {
         let mut report = StartReport::default();
         for id in self.store.tenant_ids().await? {
             if !only.is_none_or(|only| only.contains(&id)) {
                 continue;
             }
-            match self.start_one(&id).await {
+            match self.start_one(&id, mode).await {
                 Ok(started) => report.runs.extend(started),
                 Err(problem) => {
                     error!(event = "run_not_started", tenant = %id, error = %problem);
@@ -60,14 +61,18 @@ impl App {
     }
 
     /// Nothing is started for a tenant that was removed.
-    async fn start_one(&self, id: &TenantId) -> Result<Option<Started>, HandlerError> {
+    async fn start_one(
+        &self,
+        id: &TenantId,
+        mode: RunMode,
+    ) -> Result<Option<Started>, HandlerError> {
         let mut attempt = 1;
         let started = loop {
             let tenant = self.store.tenant(id).await?;
             let Some(tenant) = tenant.filter(|tenant| !tenant.removed) else {
                 return Ok(None);
             };
-            match self.store.start_run(&tenant, RunMode::Full).await {
+            match self.store.start_run(&tenant, mode).await {
                 Err(StoreError::Changed { .. }) if attempt < START_ATTEMPTS_MAX => attempt += 1,
                 other => break other?,
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rollcall_core::ids::{ObjectId, RunRef};
-use rollcall_core::page::{ChangedSighting, PagePayload};
+use rollcall_core::page::{ChangedSighting, PagePayload, Sighted};
 use rollcall_core::reconcile::SightingContext;
 use rollcall_core::run::RunState;
 use rollcall_core::settings::TenantSettings;
@@ -120,7 +120,7 @@ impl App {
 /// Each id once: of two sightings on one page the later one stands.
 fn last_of_each(page: &PagePayload) -> Vec<&ChangedSighting> {
     let by_id: BTreeMap<&ObjectId, &ChangedSighting> =
-        page.changed.iter().map(|s| (&s.user.id, s)).collect();
+        page.changed.iter().map(|s| (s.user.id(), s)).collect();
     by_id.into_values().collect()
 }
 
@@ -145,7 +145,7 @@ impl BatchWork<'_> {
 
     /// Reads, decides and writes a group of users; again, if one of them changed meanwhile.
     async fn group(&mut self, group: &[&ChangedSighting]) -> Result<(), Stop> {
-        let ids: Vec<_> = group.iter().map(|s| s.user.id.clone()).collect();
+        let ids: Vec<_> = group.iter().map(|s| s.user.id().clone()).collect();
         for _ in 0..REREADS_MAX {
             let tenant = &self.lease.run().tenant;
             let stored = self.app.store.users(tenant, &ids).await?;
@@ -191,8 +191,15 @@ impl BatchWork<'_> {
                 scope: &self.settings.scope,
                 now_ms,
             };
-            let before = stored.get(&sighting.user.id);
-            let decision = context.decide(&sighting.user, before);
+            let before = stored.get(sighting.user.id());
+            let decision = match &sighting.user {
+                Sighted::Whole(user) => context.decide(user, before),
+                Sighted::Part(part) if part.removed.is_some() => context.decide_removed(before),
+                Sighted::Part(part) => {
+                    let user = part.whole(before, &self.settings.attributes);
+                    context.decide(&user, before)
+                }
+            };
             if let Some(kind) = decision.counts {
                 result.changes.count(kind);
             }

@@ -92,6 +92,7 @@ pub(crate) struct Page {
     pub(crate) context: String,
     pub(crate) count: Option<usize>,
     pub(crate) next_link: Option<String>,
+    pub(crate) delta_link: Option<String>,
     pub(crate) members: Members,
     pub(crate) select: Vec<String>,
 }
@@ -271,6 +272,9 @@ impl Serialize for Wired<'_> {
         }
         if let Some(link) = &page.next_link {
             map.serialize_entry("@odata.nextLink", link)?;
+        }
+        if let Some(link) = &page.delta_link {
+            map.serialize_entry("@odata.deltaLink", link)?;
         }
         let select = &page.select;
         match &page.members {

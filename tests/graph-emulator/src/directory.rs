@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rollcall_ambient::Ambient;
 use uuid::Uuid;
 
+use crate::changes::Changes;
 use crate::people::{People, Population};
 use crate::user::User;
 
@@ -44,6 +45,7 @@ pub struct Directory {
     users: BTreeMap<Uuid, Arc<User>>,
     order: BTreeSet<ScanKey>,
     deleted: BTreeMap<Uuid, Arc<User>>,
+    changes: Changes,
 }
 
 impl Directory {
@@ -56,8 +58,11 @@ impl Directory {
             users: BTreeMap::new(),
             order: BTreeSet::new(),
             deleted: BTreeMap::new(),
+            changes: Changes::default(),
         };
         directory.add_people(users);
+        // A delta of everybody has those who were there from the start.
+        directory.changes = Changes::default();
         directory
     }
 
@@ -112,7 +117,10 @@ impl Directory {
         if self.users.contains_key(&user.id) || self.deleted.contains_key(&user.id) {
             return Err(DirectoryError::IdTaken(user.id));
         }
-        self.insert(user)
+        let id = user.id;
+        self.insert(user)?;
+        self.changes.whole(id);
+        Ok(())
     }
 
     /// Adds so many synthetic people of the directory's population, and tells their ids.
@@ -141,6 +149,7 @@ impl Directory {
         }
         user.deleted_at_ms = Some(self.ambient.now_ms());
         self.deleted.insert(id, Arc::new(user));
+        self.changes.gone(id);
         Ok(())
     }
 
@@ -149,10 +158,11 @@ impl Directory {
     /// # Errors
     /// When there is no such user.
     pub fn purge(&mut self, id: Uuid) -> Result<(), DirectoryError> {
-        if self.deleted.remove(&id).is_some() {
-            return Ok(());
+        if self.deleted.remove(&id).is_none() {
+            self.take(id)?;
         }
-        self.take(id).map(drop)
+        self.changes.gone(id);
+        Ok(())
     }
 
     /// Takes a user back out of `deletedItems`.
@@ -171,6 +181,7 @@ impl Directory {
         }
         self.insert(user)?;
         self.deleted.remove(&id);
+        self.changes.whole(id);
         Ok(())
     }
 
@@ -216,11 +227,16 @@ impl Directory {
         let mut after = before.clone();
         change(&mut after);
         after.id = id;
-        let changed = self.insert(after);
-        if changed.is_err() {
-            self.insert(before)?;
+        match self.insert(after.clone()) {
+            Ok(()) => {
+                self.changes.properties(&before, &after);
+                Ok(())
+            }
+            Err(error) => {
+                self.insert(before)?;
+                Err(error)
+            }
         }
-        changed
     }
 
     // === For answers ===
@@ -242,6 +258,17 @@ impl Directory {
             .filter_map(|(_, id)| self.shared(*id))
             .take(count)
             .collect()
+    }
+
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Up to so many live users after an id.
+    pub(crate) fn by_id_after(&self, id: Option<Uuid>, count: usize) -> Vec<Arc<User>> {
+        let from = id.map_or(Bound::Unbounded, Bound::Excluded);
+        let later = self.users.range((from, Bound::Unbounded)).take(count);
+        later.map(|(_, user)| Arc::clone(user)).collect()
     }
 
     /// Up to so many soft-deleted users after an id.

@@ -1,7 +1,7 @@
 //! The errors of Graph and of proxies before it, word for word where a client could look at words.
 
 use crate::answer::{Draft, GraphError, LoginError, Raw};
-use crate::fault::{ErrorBody, PageTokenError};
+use crate::fault::{ErrorBody, PageTokenError, SyncStateError};
 
 impl PageTokenError {
     pub(crate) fn error(self) -> GraphError {
@@ -18,6 +18,22 @@ impl PageTokenError {
             Self::Invalid => ("Request_BadRequest", "Specified $skiptoken is invalid."),
         };
         GraphError::new(400, code, message)
+    }
+}
+
+impl SyncStateError {
+    /// The error, with the address at `origin` where a delta begins anew.
+    pub(crate) fn error(self, origin: &str) -> GraphError {
+        let message = "The sync state generation is not found. The delta token is expired and data \
+                       must be synchronized again.";
+        let (status, code) = match self {
+            Self::NotFound => return GraphError::new(400, "syncStateNotFound", message),
+            Self::Resync => (410, "resyncRequired"),
+            Self::ApplyDifferences => (410, "ResyncApplyDifferences"),
+            Self::Bare => (410, ""),
+        };
+        let anew = format!("{origin}/v1.0/users/delta?$deltatoken=");
+        GraphError::new(status, code, message).with_header("location", anew)
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::answer::{Delivery, Draft, GraphError, Members, Page, json_bytes};
 use crate::errors::{claims_challenge, expired_bearer, not_found, raw, status_draft};
-use crate::user::Item;
+use crate::user::{Item, Shown};
 
 /// Something that goes wrong. Inside a `$batch` only the faults that stand in for an answer, and
 /// those about users, have an effect; the connection is the whole batch's.
@@ -25,6 +25,8 @@ pub enum Fault {
     },
     /// 400 for the page token of the request (a page after the first one).
     PageToken(PageTokenError),
+    /// The delta token of the request is lost.
+    SyncState(SyncStateError),
     /// 401: the bearer of the request is no longer good, and does not become good again.
     ExpiredBearer,
     /// 401 with a claims challenge: a new token is wanted, with these claims.
@@ -60,6 +62,8 @@ pub enum Fault {
     // === In the users of an answer ===
     /// Users who are there are left out.
     LeftOut(Who),
+    /// Users who are there are told to be removed: a delta can tell again what was true before.
+    RemovedAgain(Who),
     /// Users stand on the page twice.
     Twice(Who),
     /// `accountEnabled` is null.
@@ -119,6 +123,19 @@ pub enum PageTokenError {
     NotFound,
     /// `Specified $skiptoken is invalid.`
     Invalid,
+}
+
+/// Why a delta token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncStateError {
+    /// 400 `syncStateNotFound`
+    NotFound,
+    /// 410 `resyncRequired`, with the address of a delta that begins anew
+    Resync,
+    /// 410 `ResyncApplyDifferences`, in capitals as some front ends write it
+    ApplyDifferences,
+    /// 410 with the address alone
+    Bare,
 }
 
 /// Where a next link leads.
@@ -234,6 +251,7 @@ impl Fault {
                 ));
             }
             Self::PageToken(kind) => kind.error(),
+            Self::SyncState(kind) => kind.error(""),
             Self::ExpiredBearer => expired_bearer(),
             Self::ClaimsChallenge => claims_challenge(),
             Self::Denied => GraphError::new(
@@ -269,8 +287,15 @@ impl Fault {
             }
             Self::NextLink(NextLink::Itself) => page.next_link = link(None),
             Self::NextLink(NextLink::Page(number)) => page.next_link = link(Some(*number)),
-            Self::NextLink(NextLink::Missing) => page.next_link = None,
+            Self::NextLink(NextLink::Missing) => {
+                page.next_link = None;
+                page.delta_link = None;
+            }
             Self::NextLink(NextLink::Origin(origin)) => {
+                if let Some(right) = page.delta_link.take() {
+                    page.delta_link = Some(moved_to(&right, origin));
+                    return;
+                }
                 let right = page.next_link.take().or_else(|| link(None));
                 page.next_link = right.map(|right| moved_to(&right, origin));
             }
@@ -291,6 +316,13 @@ impl Fault {
                             .map(|(_, item)| item.clone())
                             .collect();
                         items.extend(repeated);
+                    }
+                    if let Self::RemovedAgain(who) = self {
+                        for (index, item) in items.iter_mut().enumerate() {
+                            if who.takes(index, item) {
+                                item.shown = Shown::Removed("changed");
+                            }
+                        }
                     }
                     self.bend_items(items);
                 }

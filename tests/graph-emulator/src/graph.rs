@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::answer::{Answer, Draft, Envelope, GraphError, Raw, json_bytes};
 use crate::batch::{self, BatchItem};
+use crate::delta;
 use crate::directory::Directory;
 use crate::errors;
 use crate::fault::{self, Fault};
@@ -227,11 +228,14 @@ impl Graph {
     }
 
     fn seen(&self, call: &Call<'_>) -> Seen {
-        let paged = list(&call.target).and(call.tenant);
+        let page = call.tenant.and_then(|tenant| match &call.target {
+            Target::Delta => tenant.delta_tokens().page(&call.query),
+            target => list(target).and_then(|_| tenant.cursors().page(&call.query)),
+        });
         Seen {
             endpoint: call.endpoint,
             tenant: call.tenant.map(Tenant::directory_id),
-            page: paged.and_then(|tenant| tenant.cursors().page(&call.query)),
+            page,
             user: call.target.user(),
         }
     }
@@ -259,6 +263,9 @@ impl Graph {
         let mut draft =
             instead.unwrap_or_else(|| self.answer(call, &hits.faults).unwrap_or_else(Draft::Error));
         let link = |page: Option<u32>| {
+            if call.target == Target::Delta {
+                return page.is_none().then(|| call.url.clone());
+            }
             let (list, tenant) = (list(&call.target)?, call.tenant?);
             let cursors = tenant.cursors();
             cursors.link(list, page.or_else(|| cursors.page(&call.query))?)
@@ -291,6 +298,10 @@ impl Graph {
         match &call.target {
             Target::User { key } => objects::user(tenant, origin, key, query),
             Target::UserCount => objects::count(tenant, eventual),
+            Target::Delta => {
+                let emptied = faults.contains(&Fault::EmptyPage);
+                delta::answer(ambient, tenant, origin, query, emptied)
+            }
             Target::GetByIds => objects::get_by_ids(ambient, tenant, origin, query, call.body),
             Target::Batch => self.batch(call),
             Target::WrongMethod { allowed } => Err(GraphError::new(

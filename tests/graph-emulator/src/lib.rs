@@ -7,18 +7,20 @@
 //!
 //! It promises to be as awkward as the real service: pages are cut from the live directory as it is
 //! at that moment; page tokens are long, opaque and escaped, and can expire; ids come back from
-//! `getByIds` and `$batch` in any order; bearers are checked on every call; `accountEnabled` is
+//! `getByIds` and `$batch` in any order; deltas tell what changed and no more; bearers are checked on every call; `accountEnabled` is
 //! answered only when it is selected; bodies are gzip in chunks. Beyond that, a [`Fault`] can be had
 //! for any request ([`Graph::add_fault`]), and the directory can change between any two
 //! ([`Graph::before`], [`Graph::after`], [`Tenant::directory`]).
 //!
 //! It never writes to a log or a disk, never listens beyond 127.0.0.1, and never invents a fault
 //! that no rule asked for. It has no query engine (`$filter`, `$orderby`, `$expand` and `$search`
-//! are refused), no delta query and no throttling of its own.
+//! are refused) and no throttling of its own.
 
 mod answer;
 mod assertion;
 mod batch;
+mod changes;
+mod delta;
 mod directory;
 mod errors;
 mod fault;
@@ -39,8 +41,9 @@ mod user;
 
 pub use answer::{Answer, Delivery};
 pub use assertion::FederatedCredential;
+pub use delta::DELTA_LIFE_MS;
 pub use directory::{DELETED_KEPT_MS, Directory, DirectoryError};
-pub use fault::{ErrorBody, Fault, NextLink, PageTokenError, Who};
+pub use fault::{ErrorBody, Fault, NextLink, PageTokenError, SyncStateError, Who};
 pub use graph::Graph;
 pub use hooks::{FaultRule, Matcher, Times};
 pub use log::{LOG_ENTRIES_MAX, LogEntry};

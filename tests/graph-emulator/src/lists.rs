@@ -177,6 +177,7 @@ pub(crate) fn answer(
         context: context(request.origin, query),
         count,
         next_link,
+        delta_link: None,
         members: Members::Items(cut.users.into_iter().map(Item::of).collect()),
         select,
     }))

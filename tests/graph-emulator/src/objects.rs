@@ -108,6 +108,7 @@ pub(crate) fn get_by_ids(
         context: format!("{origin}/v1.0/$metadata#directoryObjects"),
         count: None,
         next_link: None,
+        delta_link: None,
         members: Members::Items(items),
         select,
     }))

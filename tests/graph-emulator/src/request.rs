@@ -16,6 +16,8 @@ pub enum Endpoint {
     Users,
     /// `GET /v1.0/users/$count`
     UserCount,
+    /// `GET /v1.0/users/delta`
+    Delta,
     /// `GET /v1.0/users/{id}`
     User,
     /// `POST /v1.0/directoryObjects/getByIds`
@@ -36,6 +38,7 @@ pub(crate) enum Target {
     Token { directory: String },
     Users,
     UserCount,
+    Delta,
     User { key: String },
     GetByIds,
     DeletedItems,
@@ -77,7 +80,7 @@ impl Target {
         match segments {
             ["users"] => (Method::GET, Self::Users),
             ["users", "$count"] => (Method::GET, Self::UserCount),
-            ["users", "delta"] => (Method::GET, Self::unknown("delta")),
+            ["users", "delta"] => (Method::GET, Self::Delta),
             ["users", key] => (
                 Method::GET,
                 Self::User {
@@ -106,6 +109,7 @@ impl Target {
             Self::Token { .. } => Endpoint::Token,
             Self::Users => Endpoint::Users,
             Self::UserCount => Endpoint::UserCount,
+            Self::Delta => Endpoint::Delta,
             Self::User { .. } => Endpoint::User,
             Self::GetByIds => Endpoint::GetByIds,
             Self::DeletedItems => Endpoint::DeletedItems,
@@ -141,6 +145,7 @@ pub(crate) struct Query {
     pub(crate) top: Option<String>,
     pub(crate) count: bool,
     pub(crate) skip_token: Option<String>,
+    pub(crate) delta_token: Option<String>,
     /// An option that would need a query engine. The scan that proves absence must not use one.
     pub(crate) unsupported: Option<String>,
 }
@@ -158,6 +163,7 @@ impl Query {
                 "$select" => query.select = Some(value.into_owned()),
                 "$top" => query.top = Some(value.into_owned()),
                 "$count" => query.count = value.eq_ignore_ascii_case("true"),
+                "$deltatoken" => query.delta_token = Some(value.into_owned()),
                 "$skiptoken" => query.skip_token = Some(value.into_owned()),
                 "$filter" | "$orderby" | "$expand" | "$search" | "$skip" => {
                     query.unsupported = Some(name.into_owned());

@@ -9,6 +9,7 @@ use rollcall_ambient::Ambient;
 use uuid::Uuid;
 
 use crate::assertion::{FederatedCredential, Registered, Trusted};
+use crate::delta::{DELTA_LIFE_MS, DeltaTokens};
 use crate::directory::Directory;
 use crate::lists::Cursors;
 use crate::people::{Population, random_uuid};
@@ -77,6 +78,16 @@ pub struct Paging {
     pub token_life_ms: Option<u64>,
     /// How often a page token can be used. With 0 it is dead at once.
     pub token_uses: Option<u32>,
+    /// Whether there are deltas. Tenants of Azure AD B2C and External ID have none.
+    pub has_delta: bool,
+    /// The most users on a page of a delta, where `$top` has no say.
+    pub delta_page_size_max: usize,
+    /// Whether a delta tells of a user only what changed. Otherwise it tells all that was selected.
+    pub delta_sparse: bool,
+    /// Whether a page of a delta is in any order, with some users in it twice or in two parts.
+    pub delta_disorder: bool,
+    /// How long a delta token is good, in milliseconds.
+    pub delta_life_ms: u64,
 }
 
 impl Default for Paging {
@@ -88,6 +99,11 @@ impl Default for Paging {
             repeat_every: None,
             token_life_ms: None,
             token_uses: None,
+            has_delta: true,
+            delta_page_size_max: 200,
+            delta_sparse: false,
+            delta_disorder: false,
+            delta_life_ms: DELTA_LIFE_MS,
         }
     }
 }
@@ -102,6 +118,7 @@ struct Inner {
     client_secret: String,
     directory: Mutex<Directory>,
     cursors: Mutex<Cursors>,
+    delta_tokens: Mutex<DeltaTokens>,
     settings: Mutex<Settings>,
 }
 
@@ -128,6 +145,7 @@ impl Tenant {
             client_secret: spec.client_secret,
             directory: Mutex::new(Directory::new(ambient, spec.population)),
             cursors: Mutex::new(Cursors::new()),
+            delta_tokens: Mutex::new(DeltaTokens::new()),
             settings: Mutex::new(Settings {
                 paging: spec.paging,
                 trusted: Trusted::default(),
@@ -196,6 +214,10 @@ impl Tenant {
 
     pub(crate) fn token_life_s(&self) -> RangeInclusive<u64> {
         lock(&self.0.settings).token_life_s.clone()
+    }
+
+    pub(crate) fn delta_tokens(&self) -> MutexGuard<'_, DeltaTokens> {
+        lock(&self.0.delta_tokens)
     }
 
     pub(crate) fn cursors(&self) -> MutexGuard<'_, Cursors> {

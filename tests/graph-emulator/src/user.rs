@@ -4,11 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::changes::Properties;
 use crate::property;
 use crate::time;
+
+/// The properties that have a field of their own and can change.
+const FIXED: [&str; 11] = [
+    "userPrincipalName",
+    "displayName",
+    "givenName",
+    "surname",
+    "mail",
+    "accountEnabled",
+    "userType",
+    "department",
+    "jobTitle",
+    "employeeId",
+    "onPremisesImmutableId",
+];
 
 /// A user object of Microsoft Graph (`microsoft.graph.user`). All but the id can be null.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -62,6 +78,41 @@ impl User {
         }
     }
 
+    /// The properties that have a value, by Graph's names.
+    pub(crate) fn properties(&self) -> Properties {
+        let names = FIXED.iter().map(|&name| name.to_owned());
+        let item = Item::of(Arc::new(self.clone()));
+        let select: Vec<_> = names.chain(self.other.keys().cloned()).collect();
+        let row = Row {
+            item: &item,
+            select: &select,
+        };
+        match serde_json::to_value(&row) {
+            Ok(Value::Object(map)) => map.into_iter().filter(|(_, it)| !it.is_null()).collect(),
+            // A row is an object.
+            _ => Properties::new(),
+        }
+    }
+
+    /// Whether a property has a value.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        match name {
+            "id" | "createdDateTime" => true,
+            "userPrincipalName" => self.user_principal_name.is_some(),
+            "displayName" => self.display_name.is_some(),
+            "givenName" => self.given_name.is_some(),
+            "surname" => self.surname.is_some(),
+            "mail" => self.mail.is_some(),
+            "accountEnabled" => self.account_enabled.is_some(),
+            "userType" => self.user_type.is_some(),
+            "department" => self.department.is_some(),
+            "jobTitle" => self.job_title.is_some(),
+            "employeeId" => self.employee_id.is_some(),
+            "onPremisesImmutableId" => self.on_premises_immutable_id.is_some(),
+            other => self.other.get(other).is_some_and(|value| !value.is_null()),
+        }
+    }
+
     fn write<M: SerializeMap>(&self, name: &str, map: &mut M) -> Result<(), M::Error> {
         match name {
             "id" => map.serialize_entry(name, &format_args!("{}", self.id)),
@@ -94,6 +145,18 @@ pub(crate) struct Item {
     /// Whether `@odata.type` goes along, as in collections of directory objects.
     pub(crate) typed: bool,
     pub(crate) without_account_enabled: bool,
+    pub(crate) shown: Shown,
+}
+
+/// How much of a user is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// All that was selected.
+    Selected,
+    /// These properties and the id: a delta tells what there is to tell.
+    Only(Vec<String>),
+    /// That the user is gone, and the reason for it.
+    Removed(&'static str),
 }
 
 impl Item {
@@ -102,6 +165,7 @@ impl Item {
             user,
             typed: false,
             without_account_enabled: false,
+            shown: Shown::Selected,
         }
     }
 
@@ -114,6 +178,19 @@ impl Item {
         if self.typed {
             map.serialize_entry("@odata.type", "#microsoft.graph.user")?;
         }
+        let select = match &self.shown {
+            Shown::Selected => select,
+            Shown::Only(names) => {
+                if !names.iter().any(|name| name == "id") {
+                    self.user.write("id", map)?;
+                }
+                names
+            }
+            Shown::Removed(reason) => {
+                self.user.write("id", map)?;
+                return map.serialize_entry("@removed", &json!({ "reason": reason }));
+            }
+        };
         select
             .iter()
             .filter(|name| !(self.without_account_enabled && name.as_str() == "accountEnabled"))

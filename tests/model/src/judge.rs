@@ -7,11 +7,11 @@ use rollcall_core::evidence::{
     Answers, Evidence, Existence, Resolution, Streak, StreakRule, resolve,
 };
 use rollcall_core::ids::IdKey;
-use rollcall_core::page::{ChangedSighting, PageDigest, PagePayload};
+use rollcall_core::page::{ChangedSighting, NextPage, PageDigest, PagePayload};
 use rollcall_core::plan::Plan as CorePlan;
 use rollcall_core::proof::{Absence, BatchFact, CompletenessProof, Seal, Sightings, prove};
 use rollcall_core::reconcile::Candidate;
-use rollcall_core::run::RunEvent;
+use rollcall_core::run::{RunEvent, RunMode};
 use rollcall_core::status::{Reason, Status};
 
 use crate::Protocol;
@@ -61,6 +61,7 @@ impl Protocol {
         };
         let is_sealed = !RunEvent::Seal.from_states().contains(&run.state);
         let seal = run.last.filter(|_| is_sealed).map(|last| Seal {
+            mode: RunMode::Full,
             generation: run.generation.into(),
             pages: run.last_page.into(),
             sightings: run.sightings.into(),
@@ -139,7 +140,7 @@ impl Protocol {
             };
             let payload = match run.batch(at) {
                 Some(batch) if fact.sightings > 0 => self.payload(number, at, batch.content),
-                _ => PagePayload::default(),
+                _ => PagePayload::empty(NextPage::END),
             };
             sightings.add_sealed(of_run, fact, fact.digest.clone(), &payload);
         }
@@ -148,16 +149,17 @@ impl Protocol {
 
     /// A page as it is stored.
     fn payload(&self, run: u8, at: BatchAt, content: Content) -> PagePayload {
-        let mut payload = PagePayload {
-            next_link: (!content.last).then(|| "next".into()),
-            ..PagePayload::default()
-        };
+        let mut payload = PagePayload::empty(if content.last {
+            NextPage::END
+        } else {
+            NextPage::Users("next".into())
+        });
         if let Some(who) = Who::on_page(at.page).filter(|_| content.shows) {
             if content.changed {
                 payload.changed.push(ChangedSighting {
                     index: 0,
                     again: false,
-                    user: self.facts.user(who).clone(),
+                    user: self.facts.user(who).clone().into(),
                 });
             } else {
                 let key = IdKey::of(self.facts.run(run), self.facts.id(who));
@@ -266,6 +268,7 @@ fn believed(run: &Run, mut batches: Vec<BatchFact>) -> (Option<Seal>, Vec<BatchF
         batch.counted = Some(batch.sightings);
     }
     let seal = batches.last().map(|last| Seal {
+        mode: RunMode::Full,
         generation: run.generation.into(),
         pages: last.page,
         sightings: batches.iter().map(|batch| batch.sightings).sum(),

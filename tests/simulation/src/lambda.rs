@@ -47,6 +47,8 @@ pub(crate) enum Told {
     InBin,
     /// 404 with the code that counts.
     NotFound,
+    /// A delta has told that he is removed.
+    Removed,
 }
 
 /// One invocation.
@@ -90,7 +92,21 @@ pub(crate) struct Served {
     pub(crate) is_first: bool,
     /// How many of them said whether they are enabled.
     pub(crate) decided: u64,
-    pub(crate) next_link: Option<String>,
+    /// Whether it is one of a delta.
+    pub(crate) is_delta: bool,
+    /// How many different users stand on it.
+    pub(crate) different: u64,
+    pub(crate) next: ServedNext,
+}
+
+/// How a page ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ServedNext {
+    Users(String),
+    /// There is no next link to more users.
+    LastUsers,
+    Delta(String),
+    DeltaLink(String),
 }
 
 tokio::task_local! {

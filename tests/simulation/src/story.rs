@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollcall_core::settings::TenantSettings;
+use rollcall_store::StoreError;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -54,7 +56,7 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
     if world.chaos.theme != Theme::Any && world.dice.per_mille(700) {
         // A directory that is in step already has more to lose.
         world.tell(|| "-- a calm night".into());
-        full(Arc::clone(world)).await;
+        fires(Arc::clone(world), "full").await;
         wait(world, DAY_MS_MAX).await;
     }
     world.chaos.turn(true);
@@ -119,9 +121,14 @@ async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Resul
         let (world, store) = (Arc::clone(world), store.clone());
         tokio::spawn(async move { operator::pauses_any(&world, &store).await });
     }
-    let mut begun = vec![tokio::spawn(full(Arc::clone(world)))];
+    let kind = if world.dice.per_mille(350) {
+        "delta"
+    } else {
+        "full"
+    };
+    let mut begun = vec![tokio::spawn(fires(Arc::clone(world), kind))];
     if world.chaos.is_doubled(&world.dice) {
-        begun.push(tokio::spawn(full(Arc::clone(world))));
+        begun.push(tokio::spawn(fires(Arc::clone(world), kind)));
     }
     let changes = changes(world, store);
     for schedule in begun {
@@ -132,10 +139,10 @@ async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Resul
     Ok(())
 }
 
-/// The nightly schedule.
-async fn full(world: Arc<World>) {
+/// A schedule fires: the nightly one, or that of the deltas.
+async fn fires(world: Arc<World>, kind: &str) {
     sleep(Duration::from_millis(world.chaos.late_ms(&world.dice))).await;
-    let event = json!({ "schedule": "full" });
+    let event = json!({ "schedule": kind });
     for _ in 0..=SCHEDULE_RETRIES_MAX {
         let ended = call(Arc::clone(&world), Function::Enumerator, event.clone()).await;
         if matches!(ended, Ended::Answered(_)) || world.is_over() {
@@ -226,6 +233,19 @@ async fn calm_down(world: &World) {
     ended_by(world, ms_max).await;
 }
 
+/// Puts a tenant, whoever else changes its settings at this moment: a write of the storm can still be
+/// under way, and there is one of them at most.
+async fn put_at_last(
+    store: &rollcall_store::Store,
+    settings: &TenantSettings,
+) -> anyhow::Result<()> {
+    match store.put_tenant(settings).await {
+        Err(StoreError::Changed { .. }) => store.put_tenant(settings).await?,
+        other => other?,
+    };
+    Ok(())
+}
+
 /// The next runs set everything right.
 async fn settle(
     world: &Arc<World>,
@@ -238,7 +258,7 @@ async fn settle(
         world.tell_unknowns(tenant);
         tenant.loosen_guards();
         tenant.find_secret();
-        store.put_tenant(&tenant.settings()?).await?;
+        put_at_last(store, &tenant.settings()?).await?;
     }
     let mut runs = runs_needed(world);
     let mut nth = 1;
@@ -249,7 +269,7 @@ async fn settle(
             .iter()
             .map(|tenant| last_run(world, &tenant.name))
             .collect();
-        full(Arc::clone(world)).await;
+        fires(Arc::clone(world), "full").await;
         ended_by(world, RUN_MS_MAX).await;
         let mut all_completed = true;
         for (tenant, before) in world.tenants.iter().zip(before) {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rollcall_core::settings::TenantSettings;
-use rollcall_graph_emulator::{Graph, Paging, Population, Tenant, TenantSpec, User};
+use rollcall_graph_emulator::{DELTA_LIFE_MS, Graph, Paging, Population, Tenant, TenantSpec, User};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -54,6 +54,11 @@ impl SimTenant {
             repeat_every: every(),
             token_life_ms: dice.of([None, None, None, None, Some(4_000)]),
             token_uses: dice.of([None, None, None, Some(1), Some(2)]),
+            has_delta: !dice.per_mille(150),
+            delta_page_size_max: usize::try_from(dice.between(1, 4)).unwrap_or(1),
+            delta_sparse: dice.per_mille(500),
+            delta_disorder: dice.per_mille(500),
+            delta_life_ms: dice.of([DELTA_LIFE_MS, DELTA_LIFE_MS, 1_200_000]),
         };
         if chaos.story == Story::Clear {
             spec.paging.token_life_ms = None;

@@ -50,10 +50,12 @@ async fn a_run_that_is_not_its_tenants_active_one_cannot_be_completed_or_held() 
     let error = StoreError::Changed {
         what: "the tenant's active run",
     };
-    let complete = world.store.complete_run(&lease, &totals, &usage);
+    let record = world.record(lease.run()).await;
+    let complete = world.store.complete_run(&lease, &record, &totals, &usage);
     world.refuses("complete", &error, complete).await;
     let held = held();
-    let hold = world.store.hold_run(&lease, &held, &totals, &usage);
+    let what = (&held, &totals);
+    let hold = world.store.hold_run(&lease, &record, what, &usage);
     world.refuses("hold", &error, hold).await;
 }
 
@@ -64,7 +66,7 @@ async fn a_failed_run_has_its_open_batches_revoked_and_its_tenant_free() {
     let mut end = ChainEnd::start(1);
     for name in ["a", "b", "c"] {
         let mut page = page_of(&[name]);
-        page.next_link = page_before_others().next_link;
+        page.next = page_before_others().next;
         end = commit(&world.store, &lease, &end, &page).await.unwrap();
     }
     let done = world.batch_lease(lease.run(), 1, 1, "w").await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use rollcall_core::run::RunMode;
 use rollcall_store::{Capacity, RETENTION_DAYS};
 
 use crate::values::{created, id, plan, streak};
@@ -22,7 +23,9 @@ async fn whole_run(world: &World) {
     world.store.record_streaks(&lease, &streaks).await.unwrap();
     let plan = plan(lease.run(), &[(id("a"), 1)]);
     let head = world.store.head(&lease.run().tenant).await.unwrap();
-    let stored = world.store.store_plan(&lease, &plan, 1, &head);
+    let stored = world
+        .store
+        .store_plan(&lease, &plan, 1, (RunMode::Full, &head));
     stored.await.unwrap();
     world.hold(&lease).await;
 }

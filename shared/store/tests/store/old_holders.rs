@@ -1,7 +1,7 @@
 //! A holder whose lease was taken over can do nothing any more, and a completed run is never
 //! written to again.
 
-use rollcall_core::run::{FailReason, RunState};
+use rollcall_core::run::{FailReason, RunMode, RunState};
 use rollcall_store::{BatchResult, ChainEnd, RunLease, RunStep, StoreError, Usage};
 
 use crate::values::{
@@ -28,7 +28,11 @@ async fn nothing_works(world: &World, lease: &RunLease, chain: &ChainEnd) {
     refused("finalize", Box::pin(store.begin_finalizing(lease))).await;
     let head = store.head(&lease.run().tenant).await.unwrap();
     let stored = plan(lease.run(), &[(id("a"), 1)]);
-    refused("plan", Box::pin(store.store_plan(lease, &stored, 1, &head))).await;
+    refused(
+        "plan",
+        Box::pin(store.store_plan(lease, &stored, 1, (RunMode::Full, &head))),
+    )
+    .await;
     let streaks = [(id("a"), streak(1, 1))];
     refused("streaks", Box::pin(store.record_streaks(lease, &streaks))).await;
     refused("apply", Box::pin(store.begin_applying(lease))).await;
@@ -36,10 +40,11 @@ async fn nothing_works(world: &World, lease: &RunLease, chain: &ChainEnd) {
     let off = [(user, &stored.plan.entries()[0])];
     refused("deactivate", Box::pin(store.deactivate(lease, &off))).await;
     let totals = totals();
-    let completed = store.complete_run(lease, &totals, &usage);
+    let record = store.run(lease.run()).await.unwrap().unwrap();
+    let completed = store.complete_run(lease, &record, &totals, &usage);
     refused("complete", Box::pin(completed)).await;
     let held = held();
-    let hold = store.hold_run(lease, &held, &totals, &usage);
+    let hold = store.hold_run(lease, &record, (&held, &totals), &usage);
     refused("hold", Box::pin(hold)).await;
     let failed = store.fail_run(lease, FailReason::Deadline, "", &usage);
     refused("fail", Box::pin(failed)).await;

@@ -27,7 +27,7 @@ fn large(users: u64) -> PagePayload {
 
 fn page_with_work(names: &[&str]) -> PagePayload {
     PagePayload {
-        next_link: page_before_others().next_link,
+        next: page_before_others().next,
         ..page_of(names)
     }
 }

@@ -1,6 +1,6 @@
 //! Plans: stored once, read back whole, carried out as planned.
 
-use rollcall_core::run::RunState;
+use rollcall_core::run::{RunMode, RunState};
 use rollcall_core::status::{Reason, Status};
 use rollcall_store::{RunLease, StoreError, StoredPlan};
 
@@ -10,7 +10,10 @@ use crate::world::{World, n};
 
 async fn store_plan(world: &World, lease: &RunLease, plan: &StoredPlan) -> Result<(), StoreError> {
     let head = world.store.head(&lease.run().tenant).await.unwrap();
-    world.store.store_plan(lease, plan, 1, &head).await
+    world
+        .store
+        .store_plan(lease, plan, 1, (RunMode::Full, &head))
+        .await
 }
 
 async fn read_plan(world: &World, lease: &RunLease) -> Result<Option<StoredPlan>, StoreError> {
@@ -124,7 +127,9 @@ async fn each_write_of_a_plan_is_under_the_lease() {
             other.set_run_state(&run, RunState::Failed).await;
         });
         let store = world.store_on(&wire);
-        let refused = store.store_plan(&lease, &large, 1, &head).await;
+        let refused = store
+            .store_plan(&lease, &large, 1, (RunMode::Full, &head))
+            .await;
         assert_eq!(refused, Err(StoreError::LostLease));
         assert_eq!(wire.sent("TransactWriteItems"), survives + 1);
         assert_eq!(world.items_of("plan").await.len(), survives);
@@ -157,8 +162,11 @@ async fn a_plan_that_would_supersede_another_hold_than_was_read_is_not_stored() 
         .set(&crate::world::head_key("t"), "held_run", n(9))
         .await;
     let plan = plan(second.run(), &[]);
-    let refused = world.store.store_plan(&second, &plan, 1, &read).await;
-    let what = "the tenant's held run";
+    let refused = world
+        .store
+        .store_plan(&second, &plan, 1, (RunMode::Full, &read))
+        .await;
+    let what = "the tenant's held runs";
     assert_eq!(refused, Err(StoreError::Changed { what }));
     assert_eq!(world.run_state(first.run()).await, RunState::Held);
     assert_eq!(read_plan(&world, &second).await, Ok(None));

@@ -6,7 +6,7 @@
 
 use rollcall_core::batch::{BatchEvent, BatchState, next_batch_state};
 use rollcall_core::ids::RunRef;
-use rollcall_core::run::{FailReason, RunEvent, RunState, next_run_state};
+use rollcall_core::run::{FailReason, RunEvent, RunMode, RunState, next_run_state};
 use rollcall_store::{
     AcquiredBatch, BatchLease, BatchResult, ChainEnd, RunLease, RunStep, Store, StoreError, Usage,
 };
@@ -19,6 +19,7 @@ use crate::world::{LEASE_MS, World, batch_key, commit, head_key, n};
 async fn apply_run(store: &Store, lease: &RunLease, event: RunEvent) -> Result<(), StoreError> {
     let start = ChainEnd::start(1);
     let usage = Usage::default();
+    let record = store.run(lease.run()).await?.unwrap();
     match event {
         RunEvent::CommitPage => commit(store, lease, &start, &page_before_others())
             .await
@@ -27,8 +28,12 @@ async fn apply_run(store: &Store, lease: &RunLease, event: RunEvent) -> Result<(
         RunEvent::NewGeneration => store.new_generation(lease, &start).await.map(drop),
         RunEvent::BeginFinalizing => store.begin_finalizing(lease).await,
         RunEvent::BeginApplying => store.begin_applying(lease).await,
-        RunEvent::Complete => store.complete_run(lease, &totals(), &usage).await,
-        RunEvent::Hold => store.hold_run(lease, &held(), &totals(), &usage).await,
+        RunEvent::Complete => store.complete_run(lease, &record, &totals(), &usage).await,
+        RunEvent::Hold => {
+            store
+                .hold_run(lease, &record, (&held(), &totals()), &usage)
+                .await
+        }
         RunEvent::Fail => {
             store
                 .fail_run(lease, FailReason::Deadline, "too late", &usage)
@@ -86,7 +91,9 @@ async fn a_run_is_superseded_exactly_where_the_pure_function_allows_it() {
         let head = world.store.head(&later.run().tenant).await.unwrap();
         assert_eq!(head.held_run, Some(1));
         let plan = plan(later.run(), &[]);
-        let call = world.store.store_plan(&later, &plan, 1, &head);
+        let call = world
+            .store
+            .store_plan(&later, &plan, 1, (RunMode::Full, &head));
         let what = format!("{state:?}");
         match next_run_state(state, RunEvent::Supersede) {
             Ok(next) => {

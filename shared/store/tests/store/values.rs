@@ -6,10 +6,11 @@ use rollcall_core::batch::BatchState;
 use rollcall_core::evidence::{Evidence, Streak};
 use rollcall_core::guard::{GuardKind, PlanNumbers, Trip};
 use rollcall_core::ids::{ObjectId, RunRef};
-use rollcall_core::page::{ChangedSighting, PageDigest, PagePayload};
+use rollcall_core::page::{ChangedSighting, NextPage, PageDigest, PagePayload};
 use rollcall_core::plan::Plan;
 use rollcall_core::proof::{BatchFact, Seal, Sightings, prove};
 use rollcall_core::reconcile::Candidate;
+use rollcall_core::run::RunMode;
 use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::{ChangeKind, LastChange, Reason, SightingOrder, Status, StoredUser};
 use rollcall_core::user::GraphUser;
@@ -116,14 +117,14 @@ pub(crate) fn changed(
 /// The last page, with these users new on it.
 pub(crate) fn page_of(names: &[&str]) -> PagePayload {
     PagePayload {
-        next_link: None,
+        next: NextPage::END,
         seen: Vec::new(),
         changed: (0..)
             .zip(names)
             .map(|(index, name)| ChangedSighting {
                 again: false,
                 index,
-                user: graph_user(name),
+                user: graph_user(name).into(),
             })
             .collect(),
     }
@@ -132,7 +133,7 @@ pub(crate) fn page_of(names: &[&str]) -> PagePayload {
 /// A page on which nothing was new, with a page to come.
 pub(crate) fn page_before_others() -> PagePayload {
     PagePayload {
-        next_link: Some("https://graph.example/v1.0/users?$skiptoken=x".into()),
+        next: NextPage::Users("https://graph.example/v1.0/users?$skiptoken=x".into()),
         ..last_page()
     }
 }
@@ -140,7 +141,7 @@ pub(crate) fn page_before_others() -> PagePayload {
 /// The last page, with nothing new on it.
 pub(crate) fn last_page() -> PagePayload {
     PagePayload {
-        next_link: None,
+        next: NextPage::END,
         seen: vec![7, 8],
         changed: Vec::new(),
     }
@@ -157,7 +158,8 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
                 user: GraphUser {
                     id: id.clone(),
                     ..graph_user("x")
-                },
+                }
+                .into(),
             })
             .collect(),
         ..last_page()
@@ -173,6 +175,7 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
         counted: Some(payload.sightings()),
     };
     let seal = Seal {
+        mode: RunMode::Full,
         generation: 1,
         pages: 1,
         sightings: payload.sightings(),

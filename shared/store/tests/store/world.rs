@@ -23,8 +23,8 @@ use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::page::PagePayload;
 use rollcall_core::run::{FailReason, RunMode, RunState};
 use rollcall_store::{
-    AcquiredBatch, AcquiredRun, BatchLease, BatchResult, ChainEnd, PageCommit, RunLease, RunStep,
-    StartedRun, Store, StoreError, TableNames, TenantRecord, Usage,
+    AcquiredBatch, AcquiredRun, BatchLease, BatchResult, ChainEnd, PageCommit, RunLease, RunRecord,
+    RunStep, StartedRun, Store, StoreError, TableNames, TenantRecord, Usage,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -200,15 +200,22 @@ impl World {
         finish.await.unwrap();
     }
 
+    pub(crate) async fn record(&self, run: &RunRef) -> RunRecord {
+        self.store.run(run).await.unwrap().unwrap()
+    }
+
     pub(crate) async fn complete(&self, lease: &RunLease) {
         let (totals, usage) = (totals(), Usage::default());
-        let complete = self.store.complete_run(lease, &totals, &usage);
+        let record = self.record(lease.run()).await;
+        let complete = self.store.complete_run(lease, &record, &totals, &usage);
         complete.await.unwrap();
     }
 
     pub(crate) async fn hold(&self, lease: &RunLease) {
         let (held, totals, usage) = (held(), totals(), Usage::default());
-        let hold = self.store.hold_run(lease, &held, &totals, &usage);
+        let record = self.record(lease.run()).await;
+        let what = (&held, &totals);
+        let hold = self.store.hold_run(lease, &record, what, &usage);
         hold.await.unwrap();
     }
 

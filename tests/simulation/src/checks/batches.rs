@@ -93,7 +93,7 @@ impl Look<'_> {
             if Some(payload.sightings()) != counted {
                 return Err(format!("page {page} has {} users", payload.sightings()));
             }
-            if payload.next_link.is_none() != (page == pages) {
+            if payload.next.is_end() != (page == pages) {
                 return Err(format!("page {page} of {pages} is not where the list ends"));
             }
             sightings += payload.sightings();
@@ -133,8 +133,9 @@ impl Look<'_> {
             let digest = text(batch, "digest");
             let payload = self.payload(run, of("generation"), of("page"), digest)?;
             seen.extend(payload.seen);
-            let changed = payload.changed.iter();
-            seen.extend(changed.map(|it| IdKey::of(named, &it.user.id).seen_key()));
+            // Who is told to be removed is not seen.
+            let there = payload.changed.iter().filter(|it| !it.user.is_removal());
+            seen.extend(there.map(|it| IdKey::of(named, it.user.id()).seen_key()));
         }
         Ok(seen)
     }

@@ -1,7 +1,7 @@
 //! Heads: one active run a tenant.
 
 use super::Look;
-use crate::item::{Item, number};
+use crate::item::{Item, number, text};
 use crate::mirror::Change;
 
 const ONE: &str = "invariant 6: one active run a tenant";
@@ -32,6 +32,7 @@ impl Look<'_> {
             }
             _ => {}
         }
+        self.delta_link(tenant, change);
         let last = of(&change.after, "last_full_run");
         let is_new = ["last_full_run", "last_full_seen"]
             .into_iter()
@@ -42,6 +43,28 @@ impl Look<'_> {
                 let detail = format!("{tenant}: run {last:?} is a baseline without an end");
                 self.violate("invariant 2: only a completed run is a baseline", &detail);
             }
+        }
+    }
+
+    /// The delta link moves with the end of the run that followed it, and from where that began.
+    fn delta_link(&self, tenant: &str, change: &Change) {
+        let none = Item::new();
+        let before = change.before.as_ref().unwrap_or(&none);
+        let (from, to) = (
+            text(before, "delta_link"),
+            text(&change.after, "delta_link"),
+        );
+        if from == to {
+            return;
+        }
+        let run = number(before, "active_run").unwrap_or_default();
+        let run = (tenant.to_owned(), run);
+        let item = self.run_item(&run).unwrap_or(&none);
+        let has_ended = number(&change.after, "active_run").is_none()
+            && matches!(text(item, "state"), "COMPLETED" | "HELD");
+        if !has_ended || from != text(item, "delta_from") || to != text(item, "delta_to") {
+            let detail = format!("{tenant}: the delta link moved with run {}", run.1);
+            self.violate("fine print 12: the delta link moves with its run", &detail);
         }
     }
 

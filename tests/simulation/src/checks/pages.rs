@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rollcall_core::ids::{IdKey, RunRef, TenantId};
-use rollcall_core::page::{PageDigest, PagePayload};
+use rollcall_core::page::{NextPage, PageDigest, PagePayload};
 
 use super::{Look, RunKey};
 use crate::item::{bytes, number, text};
+use crate::lambda::ServedNext;
 use crate::mirror::Change;
 use crate::world::lock;
 
@@ -22,6 +23,8 @@ pub(super) struct Pages {
     full: HashMap<IdKey, BTreeSet<u64>>,
     /// By generation: how many users said whether they are enabled.
     decided: BTreeMap<u64, u64>,
+    /// Whether a delta comes after the last page.
+    ends_in_delta: bool,
     /// The next links of each generation.
     links: BTreeMap<u64, BTreeSet<String>>,
 }
@@ -43,8 +46,8 @@ impl Look<'_> {
         let Ok(payload) = PagePayload::decode(whole) else {
             return self.violate(WHOLE, &format!("{} cannot be read", change.place));
         };
-        self.is_what_graph_served(change, &payload, page == FIRST_PAGE);
-        self.is_no_list_of_nulls(run, generation, payload.next_link.is_none());
+        self.is_what_graph_served(run, change, &payload, page == FIRST_PAGE);
+        self.is_no_list_of_nulls(run, generation);
         let again = self.comes_again(run, generation, &payload, change);
         let pk = format!("batch#{}#{}", run.0, run.1);
         let batch = self
@@ -61,18 +64,52 @@ impl Look<'_> {
         }
     }
 
-    fn is_what_graph_served(&self, change: &Change, payload: &PagePayload, is_first: bool) {
+    fn is_what_graph_served(
+        &self,
+        run: &RunKey,
+        change: &Change,
+        payload: &PagePayload,
+        is_first: bool,
+    ) {
         let served = self.invocation.and_then(|it| lock(&it.served).clone());
         let is_same = served.as_ref().is_some_and(|served| {
-            served.next_link == payload.next_link
-                && served.users == payload.sightings()
+            let is_right_next = match (&served.next, &payload.next) {
+                (ServedNext::Users(link), NextPage::Users(next)) => link == next,
+                (ServedNext::Delta(link), NextPage::Delta(next)) => link == next,
+                (ServedNext::DeltaLink(link), NextPage::End { delta_link }) => {
+                    delta_link.as_ref() == Some(link)
+                }
+                // After the last users comes the delta that was begun before them, if there is one.
+                (ServedNext::LastUsers, next) => {
+                    next.link()
+                        == self
+                            .run_item(run)
+                            .map(|it| text(it, "bracket"))
+                            .filter(|it| !it.is_empty())
+                        && !matches!(next, NextPage::Users(_))
+                }
+                _ => false,
+            };
+            // Two of a user on a page of a delta become one.
+            let users = if served.is_delta {
+                served.different
+            } else {
+                served.users
+            };
+            is_right_next
+                && users == payload.sightings()
                 // A next link may lead back to page 1, which shows later.
                 && (served.is_first || !is_first)
         });
-        if !is_same {
+        // A delta that is lost behind the users is left out: an empty page ends the chain.
+        let is_left_out = payload.sightings() == 0
+            && payload.next == NextPage::END
+            && served.is_none()
+            && self.is_in_the_delta(run);
+        if !is_same && !is_left_out {
             let users = payload.sightings();
-            let is_last = payload.next_link.is_none();
-            let served = served.map(|it| (it.users, it.next_link.is_none(), it.is_first));
+            let is_last = payload.next.is_end();
+            let served = served.map(|it| (it.users, it.next, it.is_first));
             let detail = format!(
                 "{}: {users} users, last: {is_last}; served {served:?}",
                 change.place
@@ -81,9 +118,20 @@ impl Look<'_> {
         }
     }
 
+    /// Whether the users of a full run are complete, and the delta behind them is being told.
+    fn is_in_the_delta(&self, run: &RunKey) -> bool {
+        let pages = self.checks.pages.get(run);
+        let was_delta = pages.is_some_and(|pages| pages.ends_in_delta);
+        was_delta && !self.is_delta(run)
+    }
+
     /// A list that says of nobody whether he is enabled is read without the permission for it.
-    fn is_no_list_of_nulls(&mut self, run: &RunKey, generation: u64, is_last: bool) {
+    fn is_no_list_of_nulls(&mut self, run: &RunKey, generation: u64) {
         let served = self.invocation.and_then(|it| lock(&it.served).clone());
+        let is_last = served
+            .as_ref()
+            .is_some_and(|it| it.next == ServedNext::LastUsers);
+        let served = served.filter(|it| !it.is_delta);
         let pages = self.checks.pages.entry(run.clone()).or_default();
         let decided = pages.decided.entry(generation).or_default();
         *decided += served.map_or(0, |served| served.decided);
@@ -110,21 +158,22 @@ impl Look<'_> {
         let mut wrong = pages.full.keys().any(|key| seen.contains(&key.seen_key()));
         let mut again = false;
         for sighting in &payload.changed {
-            let key = IdKey::of(&named, &sighting.user.id);
+            let key = IdKey::of(&named, sighting.user.id());
             let before = pages.full.entry(key).or_default();
             let is_again = before.contains(&generation);
             wrong |= is_again && !sighting.again;
             again |= is_again;
         }
         for sighting in &payload.changed {
-            let key = IdKey::of(&named, &sighting.user.id);
+            let key = IdKey::of(&named, sighting.user.id());
             pages.full.entry(key).or_default().insert(generation);
         }
+        pages.ends_in_delta = matches!(payload.next, NextPage::Delta(_));
         let links = pages.links.entry(generation).or_default();
         let link_repeats = payload
-            .next_link
-            .as_ref()
-            .is_some_and(|link| !links.insert(link.clone()));
+            .next
+            .link()
+            .is_some_and(|link| !links.insert(link.to_owned()));
         if wrong {
             let detail = format!("{} forgets who was stored in full before", change.place);
             self.violate(ORDER, &detail);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use rollcall_core::ids::{IdKey, ObjectId, RunRef};
+use rollcall_core::page::PagePayload;
 use serde_json::Value;
 
 use super::{Look, RunKey};
@@ -69,9 +70,11 @@ impl Look<'_> {
             return self.violate("the simulation", "a run without a name");
         };
         match self.users_seen(&named) {
-            Ok(seen) if seen.len() as u64 == told && told > 0 => {
+            Ok(seen) if seen.len() as u64 == told && (told > 0 || self.is_delta(run)) => {
                 let was_seen = |id: &ObjectId| seen.contains(&IdKey::of(&named, id).seen_key());
-                self.somebody_known_was_seen(run, &was_seen);
+                if !self.is_delta(run) {
+                    self.somebody_known_was_seen(run, &was_seen);
+                }
                 self.no_streak_of_the_seen(run, &was_seen);
                 self.canaries_sang(run, &was_seen);
             }
@@ -104,14 +107,16 @@ impl Look<'_> {
     }
 
     fn is_any_candidate(&self, run: &RunKey, id: &ObjectId) -> bool {
-        ["disabled", "out_of_scope"].into_iter().any(|reason| {
-            let entry = Entry {
-                id: id.to_string(),
-                reason: reason.into(),
-                version: 0,
-            };
-            self.is_candidate(run, &entry)
-        })
+        ["disabled", "out_of_scope", "deleted"]
+            .into_iter()
+            .any(|reason| {
+                let entry = Entry {
+                    id: id.to_string(),
+                    reason: reason.into(),
+                    version: 0,
+                };
+                self.is_candidate(run, &entry)
+            })
     }
 
     /// A run begins with its tenant's settings, and makes no plan when they have changed since.
@@ -132,8 +137,11 @@ impl Look<'_> {
         }
     }
 
-    /// A later plan voids one that waits for a person.
+    /// A later plan voids one that waits for a person, but for that of a delta run.
     fn hold_is_over(&self, run: &RunKey) {
+        if self.is_delta(run) {
+            return;
+        }
         let pk = format!("run#{}", run.0);
         let held = |item: &&Item| text(item, "state") == "HELD";
         let runs = self.mirror.range(Table::Coordination, &pk, "");
@@ -234,7 +242,9 @@ impl Look<'_> {
             return;
         };
         for ((tenant, id), told) in lock(&invocation.told).iter() {
-            if *tenant == run.0 && told.contains(&Told::Alive(Some(true))) {
+            let is_back =
+                told.contains(&Told::Removed) && told.iter().any(|it| matches!(it, Told::Alive(_)));
+            if *tenant == run.0 && (is_back || told.contains(&Told::Alive(Some(true)))) {
                 self.checks.kept_on.insert((run.clone(), id.to_string()));
             }
         }
@@ -249,7 +259,11 @@ impl Look<'_> {
         let is_borne_out = match entry.reason.as_str() {
             "disabled" => self.is_candidate(run, entry) && !told.contains(&Told::Alive(Some(true))),
             "out_of_scope" => self.is_candidate(run, entry),
-            "deleted" => told.contains(&Told::InBin) && !is_alive,
+            "deleted" => {
+                let is_told = told.contains(&Told::InBin)
+                    || (self.is_candidate(run, entry) && self.was_removed(run, &entry.id));
+                is_told && !is_alive
+            }
             "not_found" => {
                 told.contains(&Told::NotFound) && !is_alive && self.was_not_found(run, entry)
             }
@@ -267,6 +281,17 @@ impl Look<'_> {
             let mut all = candidates.as_array().into_iter().flatten();
             all.any(|it| it["id"] == entry.id.as_str() && it["reason"] == entry.reason.as_str())
         })
+    }
+
+    /// Whether the last page of a run that has somebody in full says that he is removed.
+    pub(super) fn was_removed(&self, run: &RunKey, id: &str) -> bool {
+        let pk = format!("page#{}#{}", run.0, run.1);
+        let pages = self.mirror.range(Table::Coordination, &pk, "");
+        let told = pages.filter_map(|(_, item)| PagePayload::decode(bytes(item, "payload")).ok());
+        let of_him = told
+            .flat_map(|page| page.changed)
+            .filter(|it| it.user.id().as_str() == id);
+        of_him.last().is_some_and(|it| it.user.is_removal())
     }
 
     /// As many completed runs in a row, this one among them, were told the same.

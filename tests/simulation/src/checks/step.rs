@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_core::delta::{DeltaUser, Told};
 use rollcall_core::ids::ObjectId;
-use rollcall_core::page::PagePayload;
+use rollcall_core::page::{PagePayload, Sighted};
 use rollcall_core::user::GraphUser;
 
 use super::{Look, RunKey};
@@ -13,11 +14,66 @@ use crate::oracle::Scope;
 
 const STEP: &str = "in step: everybody is as he was seen last";
 
+/// What a run told of a user at last: of each property the last word.
+fn told_at_last(before: Option<DeltaUser>, now: Sighted) -> DeltaUser {
+    match (before, now) {
+        (_, Sighted::Whole(user)) => DeltaUser {
+            removed: None,
+            user_principal_name: Some(user.user_principal_name),
+            mail: Some(user.mail),
+            display_name: Some(user.display_name),
+            account_enabled: Some(user.account_enabled),
+            user_type: Some(user.user_type),
+            attributes: BTreeMap::new(),
+            id: user.id,
+        },
+        (Some(before), Sighted::Part(now)) if now.removed.is_none() => DeltaUser {
+            removed: None,
+            user_principal_name: now.user_principal_name.or(before.user_principal_name),
+            mail: now.mail.or(before.mail),
+            display_name: now.display_name.or(before.display_name),
+            account_enabled: now.account_enabled.or(before.account_enabled),
+            user_type: now.user_type.or(before.user_type),
+            attributes: BTreeMap::new(),
+            id: now.id,
+        },
+        (_, Sighted::Part(now)) => now,
+    }
+}
+
+/// The user as a run saw him: what it was told, and else what is stored. None if he is gone, or too
+/// little is known of him.
+fn seen_as(told: &DeltaUser, item: Option<&Item>) -> Option<GraphUser> {
+    let is_told = told.removed.is_none();
+    let is_known = item.is_some() || matches!(told.user_principal_name, Some(Some(_)));
+    let stored = |name| {
+        let text = item
+            .map(|item| text(item, name))
+            .filter(|it| !it.is_empty());
+        text.map(str::to_owned)
+    };
+    let or_stored = |told: &Told<String>, name| told.clone().unwrap_or_else(|| stored(name));
+    let enabled = item.and_then(|item| flag(item, "account_enabled"));
+    (is_told && is_known).then(|| GraphUser {
+        id: told.id.clone(),
+        user_principal_name: or_stored(&told.user_principal_name, "user_principal_name"),
+        mail: or_stored(&told.mail, "mail"),
+        display_name: or_stored(&told.display_name, "display_name"),
+        account_enabled: told.account_enabled.unwrap_or(enabled),
+        user_type: or_stored(&told.user_type, "user_type"),
+        attributes: BTreeMap::new(),
+    })
+}
+
 impl Look<'_> {
     pub(super) fn in_step(&self, run: &RunKey) {
         let scope = Scope::of(&self.settings(run));
-        for (id, user) in self.last_sightings(run) {
+        for (id, told) in self.last_sightings(run) {
             let item = self.stored(&run.0, &id);
+            // Who is gone is the plan's.
+            let Some(user) = seen_as(&told, item) else {
+                continue;
+            };
             let is_in = scope.takes_sighted(&user);
             let problem = match (user.account_enabled, is_in, item) {
                 // A null that decides changes nothing.
@@ -86,7 +142,7 @@ impl Look<'_> {
     }
 
     /// The last sighting of each whom a page has in full.
-    fn last_sightings(&self, run: &RunKey) -> BTreeMap<ObjectId, GraphUser> {
+    fn last_sightings(&self, run: &RunKey) -> BTreeMap<ObjectId, DeltaUser> {
         let pk = format!("page#{}#{}", run.0, run.1);
         // Who was seen in an earlier generation alone may have been left to the next run with it.
         let generation = self
@@ -99,7 +155,9 @@ impl Look<'_> {
                 continue;
             };
             for sighting in payload.changed {
-                last.insert(sighting.user.id.clone(), sighting.user);
+                let id = sighting.user.id().clone();
+                let before = last.remove(&id);
+                last.insert(id, told_at_last(before, sighting.user));
             }
         }
         last

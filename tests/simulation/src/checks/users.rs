@@ -164,6 +164,9 @@ impl Look<'_> {
         let (cause, mark) = match text(&change.after, "reason") {
             "disabled" => (Cause::Disabled, "users off: disabled"),
             "out_of_scope" => (Cause::OutOfScope, "users off: out_of_scope"),
+            "deleted" if self.was_removed(&run, &change.place.sk) => {
+                (Cause::Gone, "users off: deleted by a delta")
+            }
             "deleted" => (Cause::Deleted, "users off: deleted"),
             _ => (Cause::Gone, "users off: not_found"),
         };

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rollcall_graph_emulator::{Endpoint, ErrorBody, Fault, Matcher, NextLink, PageTokenError, Who};
+use rollcall_graph_emulator::{
+    Endpoint, ErrorBody, Fault, Matcher, NextLink, PageTokenError, SyncStateError, Who,
+};
 use uuid::Uuid;
 
 use crate::world::{World, lock};
@@ -21,6 +23,9 @@ pub(crate) struct Lasting {
     lied: BTreeMap<(String, Uuid), u64>,
     /// How many page tokens more are dead: one that is freshened may be dead too.
     dead_tokens: u64,
+    /// Whether a delta told again that somebody is removed. What is asked by id tells the truth from
+    /// then on: two that lie about one user are believed.
+    tells_again: bool,
 }
 
 impl Lasting {
@@ -64,7 +69,7 @@ pub(super) fn faults(
     }
     if world.chaos.graph_fails_for_long(&world.dice) {
         let until_ms = now_ms + world.dice.between(10_000, LASTING_MS_MAX);
-        let (when, fault) = lasting_fault(world, endpoint);
+        let (when, fault) = lasting_fault(world, &lasting, endpoint);
         lasting
             .faults
             .insert(endpoint, (when, fault.clone(), until_ms));
@@ -113,7 +118,12 @@ fn lies(
     tenant: usize,
 ) -> Vec<(Matcher, Fault)> {
     let name = &world.tenants[tenant].name;
-    let Some(run) = world.active_run(name) else {
+    if endpoint == Endpoint::Delta && !lasting.lies(world, tenant) {
+        lasting.tells_again = true;
+        world.mark("fault: a removal told again");
+        return vec![(Matcher::any(), Fault::RemovedAgain(Who::First(1)))];
+    }
+    let Some(run) = world.active_run(name).filter(|_| !lasting.tells_again) else {
         return Vec::new();
     };
     let ids: Vec<_> = {
@@ -158,8 +168,8 @@ fn lies(
 }
 
 /// What goes on for a while: any fault, or a service that has lost sight of the tenant.
-fn lasting_fault(world: &World, endpoint: Endpoint) -> (Matcher, Fault) {
-    let is_blind = world.chaos.graph_is_blind(&world.dice);
+fn lasting_fault(world: &World, lasting: &Lasting, endpoint: Endpoint) -> (Matcher, Fault) {
+    let is_blind = world.chaos.graph_is_blind(&world.dice) && !lasting.tells_again;
     match endpoint {
         Endpoint::Users if is_blind => {
             let known = Fault::LeftOut(Who::Ids(world.known_users()));
@@ -225,7 +235,28 @@ fn fault(world: &World, endpoint: Endpoint, is_next: bool) -> Fault {
             _ => Fault::NullValue,
         },
         4..=6 if endpoint == Endpoint::Users => list_fault(world, is_next),
+        4..=6 if endpoint == Endpoint::Delta => delta_fault(world, is_next),
         _ => common(),
+    }
+}
+
+/// The faults that only a delta has.
+fn delta_fault(world: &World, is_next: bool) -> Fault {
+    let dice = &world.dice;
+    let lost = [
+        SyncStateError::NotFound,
+        SyncStateError::Resync,
+        SyncStateError::ApplyDifferences,
+        SyncStateError::Bare,
+    ];
+    match dice.index(8) {
+        0 | 1 => Fault::SyncState(dice.of(lost)),
+        2 if is_next => Fault::PageToken(PageTokenError::Expired),
+        3 => Fault::EmptyPage,
+        4 => Fault::NextLink(NextLink::Itself),
+        5 => Fault::NextLink(NextLink::Missing),
+        6 => Fault::NextLink(NextLink::Origin("https://elsewhere.sim".into())),
+        _ => Fault::Twice(Who::First(2)),
     }
 }
 

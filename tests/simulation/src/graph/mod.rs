@@ -105,6 +105,7 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
 fn endpoint(path: &str) -> Endpoint {
     match path {
         "/v1.0/users" => Endpoint::Users,
+        "/v1.0/users/delta" => Endpoint::Delta,
         "/v1.0/directoryObjects/getByIds" => Endpoint::GetByIds,
         "/v1.0/directory/deletedItems/microsoft.graph.user" => Endpoint::DeletedItems,
         "/v1.0/$batch" => Endpoint::Batch,

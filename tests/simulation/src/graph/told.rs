@@ -1,5 +1,6 @@
 //! What Graph told an invocation, and what that one asked: for the checks.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use rollcall_core::ids::ObjectId;
@@ -8,7 +9,7 @@ use rollcall_graph_emulator::Endpoint;
 use serde_json::Value;
 
 use crate::checks::failures::ATTEMPT_MS_MAX;
-use crate::lambda::{Invocation, Served, Told};
+use crate::lambda::{Invocation, Served, ServedNext, Told};
 use crate::tenants::GRAPH_RETRY_S_MAX;
 use crate::world::{World, lock};
 
@@ -43,7 +44,7 @@ pub(super) fn is_within_its_budget(
 
 /// Whom a request asks for in bulk.
 pub(super) fn remember_asked(invocation: &Invocation, endpoint: Endpoint, request: &Request) {
-    if endpoint == Endpoint::Users {
+    if matches!(endpoint, Endpoint::Users | Endpoint::Delta) {
         *lock(&invocation.served) = None;
     }
     if endpoint != Endpoint::GetByIds {
@@ -57,6 +58,29 @@ pub(super) fn remember_asked(invocation: &Invocation, endpoint: Endpoint, reques
     let ids = body["ids"].as_array().into_iter().flatten();
     let ids = ids.filter_map(|id| ObjectId::new(id.as_str()?).ok());
     lock(&invocation.asked).extend(ids);
+}
+
+fn page(users: &[Value], body: &Value, is_next: bool) -> Served {
+    let link = |name: &str| body[name].as_str().map(str::to_owned);
+    let is_delta = body["@odata.nextLink"]
+        .as_str()
+        .is_some_and(|link| link.contains("/delta?"));
+    let next = match (link("@odata.nextLink"), link("@odata.deltaLink")) {
+        (Some(next), _) if is_delta => ServedNext::Delta(next),
+        (Some(next), _) => ServedNext::Users(next),
+        (None, Some(delta)) => ServedNext::DeltaLink(delta),
+        (None, None) => ServedNext::LastUsers,
+    };
+    let ids: BTreeSet<_> = users.iter().filter_map(|it| it["id"].as_str()).collect();
+    let decided = users.iter().filter(|it| it["accountEnabled"].is_boolean());
+    Served {
+        users: users.len() as u64,
+        is_first: !is_next,
+        decided: decided.count() as u64,
+        is_delta: false,
+        different: ids.len() as u64,
+        next,
+    }
 }
 
 pub(super) fn remember(
@@ -81,14 +105,19 @@ pub(super) fn remember(
     match endpoint {
         Endpoint::Users => {
             // Only a page that is whole is one.
-            *lock(&invocation.served) = body["value"].as_array().map(|users| Served {
-                users: users.len() as u64,
-                is_first: !is_next,
-                decided: users
-                    .iter()
-                    .filter(|user| user["accountEnabled"].is_boolean())
-                    .count() as u64,
-                next_link: body["@odata.nextLink"].as_str().map(str::to_owned),
+            let served = body["value"].as_array();
+            *lock(&invocation.served) = served.map(|users| page(users, &body, is_next));
+        }
+        Endpoint::Delta => {
+            let served = body["value"].as_array();
+            for user in served.into_iter().flatten() {
+                if user["@removed"].is_object() {
+                    tell(&user["id"], Told::Removed);
+                }
+            }
+            *lock(&invocation.served) = served.map(|users| Served {
+                is_delta: true,
+                ..page(users, &body, is_next)
             });
         }
         Endpoint::GetByIds => {

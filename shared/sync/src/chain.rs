@@ -1,0 +1,421 @@
+//! The chain of an enumeration: pages of users, then, in a full run, the delta that was begun before
+//! them; in a delta run, the delta alone.
+
+use std::collections::HashSet;
+
+use rollcall_core::batch::BatchState;
+use rollcall_core::page::{NextPage, PagePayload, Sighted};
+use rollcall_core::run::{FailReason, RunMode};
+use rollcall_core::settings::TenantSettings;
+use rollcall_graph::{DeltaLink, GraphClient, GraphError, NextLink, PageAt};
+use rollcall_store::{BatchRecord, Bracket, ChainEnd, PageCommit, RunLease, RunRecord};
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::classify::{Classifier, Known};
+use crate::enumerate::Used;
+use crate::error::Stop;
+use crate::keep::while_kept;
+
+/// The most pages of one generation. At 999 users a page that is a hundred million users; a chain
+/// that goes on beyond has no end.
+const PAGES_MAX: u32 = 100_000;
+
+/// How often a run begins again from page 1 when Graph gives up a page token.
+const GENERATIONS_MAX: u32 = 6;
+
+/// What is fetched for a page.
+#[derive(Debug, Clone)]
+enum Place {
+    /// The first page of users.
+    First,
+    Users(NextLink),
+    Delta(NextLink),
+}
+
+impl Place {
+    const fn is_delta(&self) -> bool {
+        matches!(self, Self::Delta(_))
+    }
+}
+
+/// A page, before it is sorted.
+struct Fetched {
+    users: Vec<Sighted>,
+    /// `None` after the last page of users.
+    next: Option<NextPage>,
+    request_id: Option<String>,
+}
+
+/// An enumeration under way.
+pub(crate) struct Enumeration<'a> {
+    app: &'a App,
+    lease: &'a RunLease,
+    settings: &'a TenantSettings,
+    graph: &'a GraphClient,
+    mode: RunMode,
+    classifier: Classifier<'a>,
+    /// The links followed in this generation: one that comes again is a loop.
+    links: HashSet<String>,
+    bracket: Bracket,
+    end: ChainEnd,
+    next: Place,
+    /// What the last committed page was fetched by.
+    before: Place,
+    /// After which page a fresh link was asked for last; 0 before the first time.
+    freshened_after: u32,
+    used: &'a mut Used,
+    stop_at_ms: u64,
+    deadline_at_ms: u64,
+}
+
+impl<'a> Enumeration<'a> {
+    /// At the first page of its generation.
+    pub(crate) fn new(
+        app: &'a App,
+        (lease, record): (&'a RunLease, &RunRecord),
+        settings: &'a TenantSettings,
+        graph: &'a GraphClient,
+        used: &'a mut Used,
+        stop_at_ms: u64,
+    ) -> Self {
+        Self {
+            app,
+            lease,
+            settings,
+            graph,
+            mode: record.mode,
+            classifier: Classifier::new(lease.run(), &settings.scope),
+            links: HashSet::new(),
+            bracket: record.bracket.clone(),
+            end: ChainEnd::of(record),
+            next: Place::First,
+            before: Place::First,
+            freshened_after: 0,
+            used,
+            stop_at_ms,
+            deadline_at_ms: record.deadline_at_ms,
+        }
+    }
+
+    /// Finds where the chain goes on: at its beginning, or after what was committed before.
+    pub(crate) async fn find_place(&mut self, record: &RunRecord) -> Result<(), Stop> {
+        if self.mode == RunMode::Delta {
+            // The link is of an earlier run; the address of Graph may be another one by now.
+            let from = record.delta_from.as_deref();
+            let from = from.and_then(|link| self.graph.next_link(link).ok());
+            let Some(from) = from else {
+                return self.begin_full("the delta link leads nowhere").await;
+            };
+            self.links.insert(from.as_str().to_owned());
+            self.next = Place::Delta(from.clone());
+            self.before = Place::Delta(from);
+        }
+        if record.last_page > 0 || record.generation > 1 {
+            self.resume(record.earlier_pages).await?;
+        }
+        self.prepare().await
+    }
+
+    /// What has to be in hand before a page of users is fetched.
+    async fn prepare(&mut self) -> Result<(), Stop> {
+        if self.next.is_delta() {
+            return Ok(());
+        }
+        let (store, lease) = (&self.app.store, self.lease);
+        if self.bracket == Bracket::Open && self.end.page == 0 {
+            let asked = self.graph.delta_from_now();
+            let from = while_kept(store, lease, asked).await??;
+            let link = from.as_ref().map(NextLink::as_str);
+            store.take_bracket(lease, &self.end, link).await?;
+            self.bracket = link.map_or(Bracket::NoDelta, |link| Bracket::From(link.to_owned()));
+        }
+        if self.classifier.known.is_none() {
+            let loading = Known::load(store, lease.run());
+            self.classifier.known = Some(while_kept(store, lease, loading).await??);
+        }
+        Ok(())
+    }
+
+    /// Reads back what was committed before: who was seen as changed, and where the chain goes on.
+    async fn resume(&mut self, earlier_pages: u32) -> Result<(), Stop> {
+        let (store, run) = (&self.app.store, self.lease.run());
+        let batches = while_kept(store, self.lease, store.batches(run, None)).await??;
+        check_listed(&batches, &self.end, earlier_pages)?;
+        let mut was_left = false;
+        for batch in batches {
+            let read = store.page(run, batch.generation, batch.page, &batch.digest);
+            let page = while_kept(store, self.lease, read).await??;
+            self.classifier.remember(batch.generation, &page);
+            if batch.generation != self.end.generation {
+                continue;
+            }
+            // A new generation was about to begin when the one before was interrupted.
+            was_left |= batch.state == BatchState::Revoked;
+            if let Some(link) = page.next.link() {
+                self.links.insert(link.to_owned());
+            }
+            let place = || match &page.next {
+                NextPage::Users(link) => Ok(Place::Users(self.graph.next_link(link)?)),
+                NextPage::Delta(link) => Ok(Place::Delta(self.graph.next_link(link)?)),
+                NextPage::End { .. } => Err(Stop::Fail(
+                    FailReason::Incomplete,
+                    format!("page {} is the last, and was not sealed", batch.page),
+                )),
+            };
+            if batch.page + 1 == self.end.page {
+                self.before = place()?;
+            } else if batch.page == self.end.page {
+                self.next = place()?;
+            }
+        }
+        if was_left {
+            self.new_generation().await?;
+        }
+        Ok(())
+    }
+
+    /// Follows the chain to its last page.
+    pub(crate) async fn follow(&mut self) -> Result<(), Stop> {
+        while self.end.page < PAGES_MAX {
+            let now_ms = self.app.ambient.now_ms();
+            if now_ms >= self.deadline_at_ms {
+                let detail = "the deadline passed while users were enumerated";
+                return Err(Stop::Fail(FailReason::Deadline, detail.into()));
+            }
+            if now_ms >= self.stop_at_ms {
+                return Err(Stop::OutOfTime);
+            }
+            let fetched = fetch(self.graph, &self.next);
+            let is_last = match while_kept(&self.app.store, self.lease, fetched).await? {
+                Ok(page) => self.commit(page).await?,
+                Err(GraphError::PageTokenExpired { .. }) if self.can_freshen() => {
+                    self.freshen().await?;
+                    false
+                }
+                Err(
+                    error @ (GraphError::PageTokenExpired { .. } | GraphError::DeltaLost { .. }),
+                ) => self.go_on_otherwise(error).await?,
+                Err(error) => return Err(error.into()),
+            };
+            if is_last {
+                return Ok(());
+            }
+        }
+        Err(unreliable(format!(
+            "the chain has more than {PAGES_MAX} pages"
+        )))
+    }
+
+    /// Commits a page and rings for its work; `true` when it was the last.
+    async fn commit(&mut self, page: Fetched) -> Result<bool, Stop> {
+        let is_last_of_users = page.next.is_none();
+        let next = page.next.unwrap_or_else(|| match &self.bracket {
+            Bracket::From(link) => NextPage::Delta(link.clone()),
+            Bracket::Open | Bracket::NoDelta => NextPage::END,
+        });
+        if let Some(link) = next.link()
+            && !self.links.insert(link.to_owned())
+        {
+            return Err(unreliable(format!(
+                "the next link of page {} was given before",
+                self.end.page + 1
+            )));
+        }
+        let generation = self.end.generation;
+        let (payload, unknown) = self.classifier.sort(generation, page.users, next);
+        if is_last_of_users {
+            self.check_sealable(payload.sightings(), unknown)?;
+        }
+        let place = match &payload.next {
+            NextPage::Users(link) => Place::Users(self.graph.next_link(link)?),
+            NextPage::Delta(link) => Place::Delta(self.graph.next_link(link)?),
+            NextPage::End { .. } => self.next.clone(),
+        };
+        self.put(&payload, unknown, page.request_id.as_deref())
+            .await?;
+        self.before = std::mem::replace(&mut self.next, place);
+        Ok(payload.next.is_end())
+    }
+
+    /// Puts a page and its batch at the chain's end.
+    async fn put(
+        &mut self,
+        payload: &PagePayload,
+        unknown: u64,
+        request_id: Option<&str>,
+    ) -> Result<(), Stop> {
+        let used = self.app.usage(Some(self.graph));
+        let commit = PageCommit {
+            after: &self.end,
+            payload,
+            unknown,
+            usage: used.since(&self.used.reported),
+        };
+        self.end = self.app.store.commit_page(self.lease, &commit).await?;
+        self.used.reported = used;
+        let run = self.lease.run();
+        let is_last = payload.next.is_end();
+        info!(event = "page_committed", tenant = %run.tenant, run = run.run,
+            generation = self.end.generation, page = self.end.page,
+            token = self.lease.token(), delta = self.next.is_delta(),
+            users = payload.sightings(), changed = payload.changed.len(), last = is_last,
+            graph_request_id = request_id.unwrap_or(""));
+        let doorbell = &self.app.doorbell;
+        if !payload.changed.is_empty() {
+            doorbell
+                .batch(run, self.end.generation, self.end.page)
+                .await?;
+        }
+        if is_last {
+            doorbell.finalize(run).await?;
+        }
+        Ok(())
+    }
+
+    /// Nobody at all, or nobody with a known state, is not a list of users.
+    fn check_sealable(&self, sightings: u64, unknown: u64) -> Result<(), Stop> {
+        let (sightings, unknown) = (self.end.sightings + sightings, self.end.unknown + unknown);
+        if sightings == 0 {
+            return Err(Stop::Fail(
+                FailReason::EmptyEnumeration,
+                "Graph answered without a single user".into(),
+            ));
+        }
+        if unknown == sightings {
+            return Err(unreliable(format!(
+                "accountEnabled, or what the scope needs, is null for all {sightings} users; check \
+                 the permission to read it"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The page before gives a fresh link, but for the first page of the delta after the users, to
+    /// which no page has led.
+    fn can_freshen(&self) -> bool {
+        self.freshened_after < self.end.page && self.before.is_delta() == self.next.is_delta()
+    }
+
+    /// A page token died: the page before it is fetched once more, for a fresh link. Its users are
+    /// committed already; if it has no link now, or cannot be had either, the next try fails too.
+    async fn freshen(&mut self) -> Result<(), Stop> {
+        self.freshened_after = self.end.page;
+        let run = self.lease.run();
+        info!(event = "link_freshened", tenant = %run.tenant, run = run.run,
+            generation = self.end.generation, page = self.end.page);
+        let fetched = fetch(self.graph, &self.before);
+        let next = match while_kept(&self.app.store, self.lease, fetched).await? {
+            Ok(page) => page.next,
+            Err(GraphError::PageTokenExpired { .. } | GraphError::DeltaLost { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        match next {
+            Some(NextPage::Users(link)) => {
+                self.next = Place::Users(self.graph.next_link(&link)?);
+                self.links.insert(link);
+            }
+            Some(NextPage::Delta(link)) => {
+                self.next = Place::Delta(self.graph.next_link(&link)?);
+                self.links.insert(link);
+            }
+            Some(NextPage::End { .. }) | None => {}
+        }
+        Ok(())
+    }
+
+    /// The chain cannot go on where it stands. The delta after the users is left out: the users
+    /// themselves are complete, and the next run finds what it would have told. Anything else begins
+    /// again from the first page of users.
+    async fn go_on_otherwise(&mut self, error: GraphError) -> Result<bool, Stop> {
+        if self.mode == RunMode::Full && self.next.is_delta() {
+            let run = self.lease.run();
+            warn!(event = "delta_left_out", tenant = %run.tenant, run = run.run,
+                generation = self.end.generation, page = self.end.page, error = %error);
+            self.put(&PagePayload::empty(NextPage::END), 0, None)
+                .await?;
+            return Ok(true);
+        }
+        if self.end.generation >= GENERATIONS_MAX {
+            return Err(error.into());
+        }
+        self.begin_full(&error.to_string()).await?;
+        Ok(false)
+    }
+
+    /// Page 1 of the users, in a new generation. What was seen stays seen.
+    async fn begin_full(&mut self, why: &str) -> Result<(), Stop> {
+        let run = self.lease.run();
+        warn!(event = "generation_restarted", tenant = %run.tenant, run = run.run,
+            generation = self.end.generation + 1, from_delta = self.mode == RunMode::Delta,
+            scope_guests = self.settings.scope.guests, error = why);
+        self.new_generation().await?;
+        self.prepare().await
+    }
+
+    async fn new_generation(&mut self) -> Result<(), Stop> {
+        let (store, lease) = (&self.app.store, self.lease);
+        self.end = store.new_generation(lease, &self.end).await?;
+        self.mode = RunMode::Full;
+        self.links.clear();
+        self.next = Place::First;
+        self.before = Place::First;
+        self.freshened_after = 0;
+        Ok(())
+    }
+}
+
+async fn fetch(graph: &GraphClient, place: &Place) -> Result<Fetched, GraphError> {
+    let at = match place {
+        Place::First => PageAt::First,
+        Place::Users(link) => PageAt::Link(link),
+        Place::Delta(link) => {
+            let page = graph.delta_page(link).await?;
+            return Ok(Fetched {
+                users: page.users.into_iter().map(Sighted::Part).collect(),
+                next: Some(match page.end {
+                    DeltaLink::Next(link) => NextPage::Delta(link.as_str().to_owned()),
+                    DeltaLink::Delta(link) => NextPage::End {
+                        delta_link: Some(link.as_str().to_owned()),
+                    },
+                }),
+                request_id: page.request_id,
+            });
+        }
+    };
+    let page = graph.users_page(at).await?;
+    Ok(Fetched {
+        users: page.users.into_iter().map(Sighted::Whole).collect(),
+        next: page
+            .next
+            .map(|link| NextPage::Users(link.as_str().to_owned())),
+        request_id: page.request_id,
+    })
+}
+
+/// Everything that was committed is in the list: in the generation of `end` each page up to it, and of
+/// the earlier ones as many pages as they had. Whoever goes on from a list that is cut off does not
+/// know who was seen before.
+fn check_listed(batches: &[BatchRecord], end: &ChainEnd, earlier_pages: u32) -> Result<(), Stop> {
+    let (now, before): (Vec<_>, Vec<_>) = batches
+        .iter()
+        .partition(|batch| batch.generation == end.generation);
+    let is_whole =
+        now.len() == end.page as usize && (1..).zip(&now).all(|(page, batch)| batch.page == page);
+    if is_whole && before.len() == earlier_pages as usize {
+        return Ok(());
+    }
+    let detail = format!(
+        "the list has {} batches of generation {} and {} of earlier ones; there should be {} and \
+         {earlier_pages}",
+        now.len(),
+        end.generation,
+        before.len(),
+        end.page
+    );
+    Err(Stop::Fail(FailReason::Incomplete, detail))
+}
+
+fn unreliable(detail: String) -> Stop {
+    Stop::Fail(FailReason::EnumerationUnreliable, detail)
+}
