@@ -7,7 +7,7 @@ use rollcall_core::batch::BatchState;
 use rollcall_core::page::{NextPage, PagePayload, Sighted};
 use rollcall_core::run::{FailReason, RunMode};
 use rollcall_core::settings::TenantSettings;
-use rollcall_graph::{DeltaLink, GraphClient, GraphError, NextLink, PageAt};
+use rollcall_graph::{DeltaLink, DeltaPage, GraphClient, GraphError, NextLink, PageAt};
 use rollcall_store::{BatchRecord, Bracket, ChainEnd, PageCommit, RunLease, RunRecord};
 use tracing::{info, warn};
 
@@ -210,10 +210,10 @@ impl<'a> Enumeration<'a> {
     /// Commits a page and rings for its work; `true` when it was the last.
     async fn commit(&mut self, page: Fetched) -> Result<bool, Stop> {
         let is_last_of_users = page.next.is_none();
-        let next = page.next.unwrap_or_else(|| match &self.bracket {
-            Bracket::From(link) => NextPage::Delta(link.clone()),
-            Bracket::Open | Bracket::NoDelta => NextPage::END,
-        });
+        let next = match page.next {
+            Some(next) => next,
+            None => self.after_the_users().await?,
+        };
         if let Some(link) = next.link()
             && !self.links.insert(link.to_owned())
         {
@@ -236,6 +236,40 @@ impl<'a> Enumeration<'a> {
             .await?;
         self.before = std::mem::replace(&mut self.next, place);
         Ok(payload.next.is_end())
+    }
+
+    /// What comes after the last page of users: the delta that was begun before the first. If it tells
+    /// of nobody, as it mostly does, it is no page of its own.
+    async fn after_the_users(&self) -> Result<NextPage, Stop> {
+        let Bracket::From(link) = &self.bracket else {
+            return Ok(NextPage::END);
+        };
+        let from = self.graph.next_link(link)?;
+        let asked = self.graph.delta_page(&from);
+        match while_kept(&self.app.store, self.lease, asked).await? {
+            Ok(DeltaPage {
+                users,
+                end: DeltaLink::Delta(to),
+                ..
+            }) if users.is_empty() => Ok(NextPage::End {
+                delta_link: Some(to.as_str().to_owned()),
+            }),
+            // Asked for again as a page of its own: the users come first.
+            Ok(_) => Ok(NextPage::Delta(link.clone())),
+            Err(error @ (GraphError::PageTokenExpired { .. } | GraphError::DeltaLost { .. })) => {
+                self.leaves_delta_out(&error);
+                Ok(NextPage::END)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The users themselves are complete, and the next run, a full one, finds what the delta behind
+    /// them would have told.
+    fn leaves_delta_out(&self, error: &GraphError) {
+        let run = self.lease.run();
+        warn!(event = "delta_left_out", tenant = %run.tenant, run = run.run,
+            generation = self.end.generation, page = self.end.page, error = %error);
     }
 
     /// Puts a page and its batch at the chain's end.
@@ -324,14 +358,11 @@ impl<'a> Enumeration<'a> {
         Ok(())
     }
 
-    /// The chain cannot go on where it stands. The delta after the users is left out: the users
-    /// themselves are complete, and the next run finds what it would have told. Anything else begins
-    /// again from the first page of users.
+    /// The chain cannot go on where it stands. The rest of a delta behind the users is left out;
+    /// anything else begins again from the first page of users.
     async fn go_on_otherwise(&mut self, error: GraphError) -> Result<bool, Stop> {
         if self.mode == RunMode::Full && self.next.is_delta() {
-            let run = self.lease.run();
-            warn!(event = "delta_left_out", tenant = %run.tenant, run = run.run,
-                generation = self.end.generation, page = self.end.page, error = %error);
+            self.leaves_delta_out(&error);
             self.put(&PagePayload::empty(NextPage::END), 0, None)
                 .await?;
             return Ok(true);

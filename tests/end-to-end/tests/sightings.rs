@@ -82,7 +82,8 @@ async fn a_last_sighting_that_changes_nothing_has_the_say_in_either_order_of_wor
     }
 }
 
-/// Seen as disabled on the last page, and enabled again before anybody is switched off.
+/// Seen as disabled, and enabled again after the delta behind the last page, before anybody is switched
+/// off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disabled_user_who_is_enabled_again_before_the_end_stays() {
     let (world, _) = synced().await;
@@ -92,10 +93,10 @@ async fn a_disabled_user_who_is_enabled_again_before_the_end_stays() {
         .directory()
         .set_account_enabled(id, Some(false))
         .unwrap();
-    let last_page = Matcher::endpoint(Endpoint::Users).page(3);
+    let behind = Matcher::endpoint(Endpoint::Delta).nth(2);
     world
         .graph()
-        .after(&world.tenant, last_page, move |directory| {
+        .after(&world.tenant, behind, move |directory| {
             directory.set_account_enabled(id, Some(true)).unwrap();
         });
     let run = world.sync().await.unwrap();

@@ -69,8 +69,10 @@ pub(crate) struct Invocation {
     pub(crate) told: Mutex<HashMap<(String, ObjectId), Vec<Told>>>,
     /// Whom it asked for in bulk.
     pub(crate) asked: Mutex<BTreeSet<ObjectId>>,
-    /// The last page of users that it was served whole.
+    /// The last page that it was served whole.
     pub(crate) served: Mutex<Option<Served>>,
+    /// The last page of users, once it has asked for a delta behind it.
+    pub(crate) served_before: Mutex<Option<Served>>,
     /// The batches and runs whose lease it gave back, and those that it rang for.
     pub(crate) gave_back: Mutex<BTreeSet<Place>>,
     pub(crate) rang_for: Mutex<BTreeSet<Place>>,
@@ -107,6 +109,8 @@ pub(crate) enum ServedNext {
     LastUsers,
     Delta(String),
     DeltaLink(String),
+    /// There are no more users, and the delta behind them is lost.
+    NoDelta,
 }
 
 tokio::task_local! {
@@ -218,6 +222,7 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         told: Mutex::default(),
         asked: Mutex::default(),
         served: Mutex::default(),
+        served_before: Mutex::default(),
         gave_back: Mutex::default(),
         rang_for: Mutex::default(),
         trying: Mutex::default(),

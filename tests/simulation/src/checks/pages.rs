@@ -7,7 +7,7 @@ use rollcall_core::page::{NextPage, PageDigest, PagePayload};
 
 use super::{Look, RunKey};
 use crate::item::{bytes, number, text};
-use crate::lambda::ServedNext;
+use crate::lambda::{Served, ServedNext};
 use crate::mirror::Change;
 use crate::world::lock;
 
@@ -55,6 +55,9 @@ impl Look<'_> {
             .iter()
             .find(|it| it.place.pk == pk && it.place.sk == format!("{generation:03}#{page}"));
         let repeats = batch.and_then(|it| crate::item::flag(&it.after, "repeats"));
+        if let Some(invocation) = self.invocation {
+            *lock(&invocation.served_before) = None;
+        }
         if batch.is_none() || (again && repeats != Some(true)) {
             let detail = format!(
                 "{} has no batch that says that somebody repeats",
@@ -64,6 +67,30 @@ impl Look<'_> {
         }
     }
 
+    /// What Graph served for a page. The last page of users waits for the first of the delta behind
+    /// it: if that has nobody and a delta link, the two are one; if not, the users come first.
+    fn served(&self) -> Option<Served> {
+        let invocation = self.invocation?;
+        let served = lock(&invocation.served).clone();
+        let Some(users) = lock(&invocation.served_before).clone() else {
+            return served;
+        };
+        Some(match served {
+            // Lost: the users end the list.
+            None => Served {
+                next: ServedNext::NoDelta,
+                ..users
+            },
+            Some(Served {
+                is_delta: true,
+                users: 0,
+                next: next @ ServedNext::DeltaLink(_),
+                ..
+            }) => Served { next, ..users },
+            Some(_) => users,
+        })
+    }
+
     fn is_what_graph_served(
         &self,
         run: &RunKey,
@@ -71,7 +98,7 @@ impl Look<'_> {
         payload: &PagePayload,
         is_first: bool,
     ) {
-        let served = self.invocation.and_then(|it| lock(&it.served).clone());
+        let served = self.served();
         let is_same = served.as_ref().is_some_and(|served| {
             let is_right_next = match (&served.next, &payload.next) {
                 (ServedNext::Users(link), NextPage::Users(next)) => link == next,
@@ -79,6 +106,7 @@ impl Look<'_> {
                 (ServedNext::DeltaLink(link), NextPage::End { delta_link }) => {
                     delta_link.as_ref() == Some(link)
                 }
+                (ServedNext::NoDelta, next) => *next == NextPage::END,
                 // After the last users comes the delta that was begun before them, if there is one.
                 (ServedNext::LastUsers, next) => {
                     next.link()
@@ -127,10 +155,10 @@ impl Look<'_> {
 
     /// A list that says of nobody whether he is enabled is read without the permission for it.
     fn is_no_list_of_nulls(&mut self, run: &RunKey, generation: u64) {
-        let served = self.invocation.and_then(|it| lock(&it.served).clone());
+        let served = self.served();
         let is_last = served
             .as_ref()
-            .is_some_and(|it| it.next == ServedNext::LastUsers);
+            .is_some_and(|it| !it.is_delta && !matches!(it.next, ServedNext::Users(_)));
         let served = served.filter(|it| !it.is_delta);
         let pages = self.checks.pages.entry(run.clone()).or_default();
         let decided = pages.decided.entry(generation).or_default();

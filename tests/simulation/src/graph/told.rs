@@ -45,7 +45,16 @@ pub(super) fn is_within_its_budget(
 /// Whom a request asks for in bulk.
 pub(super) fn remember_asked(invocation: &Invocation, endpoint: Endpoint, request: &Request) {
     if matches!(endpoint, Endpoint::Users | Endpoint::Delta) {
-        *lock(&invocation.served) = None;
+        let served = lock(&invocation.served).take();
+        let mut before = lock(&invocation.served_before);
+        if endpoint == Endpoint::Users {
+            *before = None;
+        } else if served
+            .as_ref()
+            .is_some_and(|it| !it.is_delta && it.next == ServedNext::LastUsers)
+        {
+            *before = served;
+        }
     }
     if endpoint != Endpoint::GetByIds {
         return;
