@@ -29,6 +29,8 @@ const GRACE_MS: u64 = 2_400_000;
 /// How long a run takes at most when nothing goes wrong, in milliseconds: some seconds, or some
 /// invocations more where the time limits are short.
 const RUN_MS_MAX: u64 = 180_000;
+/// How many calm days of deltas follow a story that was told to its end.
+const CALM_DELTAS_MAX: u64 = 2;
 /// How often it is looked whether all runs have ended, in milliseconds.
 const LOOK_MS: u64 = 500;
 /// How often EventBridge's call of a function is tried again when it fails. Lambda's default.
@@ -279,10 +281,35 @@ async fn settle(
         nth += 1;
     }
     for tenant in &world.tenants {
-        end::equals(world, tenant);
+        end::equals(world, tenant, false);
         operator::looks(world, store, tenant, true).await?;
     }
+    for _ in 0..world.dice.between(0, CALM_DELTAS_MAX) {
+        if !world.is_over() {
+            calm_delta(world).await;
+        }
+    }
     Ok(())
+}
+
+/// Where a delta can tell what changed, it brings the directory in step as a full run would.
+async fn calm_delta(world: &Arc<World>) {
+    world.tell(|| "-- a calm delta".into());
+    for tenant in &world.tenants {
+        for _ in 0..world.dice.between(0, 6) {
+            world.churn(tenant);
+        }
+        world.tell_unknowns(tenant);
+    }
+    fires(Arc::clone(world), "delta").await;
+    ended_by(world, RUN_MS_MAX).await;
+    for tenant in &world.tenants {
+        if end::was_delta(world, tenant, last_run(world, &tenant.name)) {
+            world.mark("calm deltas");
+            let is_sparse = tenant.graph.paging().delta_sparse;
+            end::equals(world, tenant, is_sparse);
+        }
+    }
 }
 
 async fn ended_by(world: &World, ms_max: u64) {

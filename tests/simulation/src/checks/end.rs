@@ -50,8 +50,23 @@ fn users<'a>(mirror: &'a crate::mirror::Mirror, tenant: &SimTenant) -> BTreeMap<
     by_id
 }
 
-/// User by user.
-pub(crate) fn equals(world: &World, tenant: &SimTenant) {
+/// Whether a tenant's last run was told what changed, and completed by it.
+pub(crate) fn was_delta(world: &World, tenant: &SimTenant, number: u64) -> bool {
+    let mirror = lock(&world.mirror);
+    let place = Place::coordination(format!("run#{}", tenant.name), format!("{number:010}"));
+    let run = mirror.get(&place);
+    let is_delta = run.is_some_and(|item| text(item, "mode") == "delta");
+    let state = run.map_or("missing", |item| text(item, "state"));
+    if is_delta && state != "COMPLETED" && !world.is_over() {
+        let why = run.map_or("", |item| text(item, "detail"));
+        let detail = format!("{}/{number} is {state}: {why}", tenant.name);
+        world.violate("invariant 9: after faults stop a run completes", detail);
+    }
+    is_delta
+}
+
+/// User by user. `may_be_new`: somebody of whom a delta told too little waits for a full run.
+pub(crate) fn equals(world: &World, tenant: &SimTenant, may_be_new: bool) {
     let mirror = lock(&world.mirror);
     let stored = users(&mirror, tenant);
     let scope = tenant.scope();
@@ -67,7 +82,7 @@ pub(crate) fn equals(world: &World, tenant: &SimTenant) {
         let in_scope = live.and_then(|user| scope.takes(user)) == Some(true);
         let is_on = in_scope && live.and_then(|user| user.account_enabled) == Some(true);
         match stored.get(&id) {
-            None if is_on => wrong.push(format!("{id} is lost")),
+            None if is_on && !may_be_new => wrong.push(format!("{id} is lost")),
             None => {}
             Some(item) if text(item, "reason") == "manual" => {}
             Some(item) => {
