@@ -72,7 +72,9 @@ impl Look<'_> {
         match self.users_seen(&named) {
             Ok(seen) if seen.len() as u64 == told && (told > 0 || self.is_delta(run)) => {
                 let was_seen = |id: &ObjectId| seen.contains(&IdKey::of(&named, id).seen_key());
-                if !self.is_delta(run) {
+                if self.is_delta(run) {
+                    self.nobody_is_missed(run, &was_seen);
+                } else {
                     self.somebody_known_was_seen(run, &was_seen);
                 }
                 self.no_streak_of_the_seen(run, &was_seen);
@@ -83,6 +85,19 @@ impl Look<'_> {
                 let detail = format!("{}/{} saw {other:?}, says {told}", run.0, run.1);
                 self.violate("invariant 2: seen in any generation is seen", &detail);
             }
+        }
+    }
+
+    /// A delta run asks for those alone of whom it was told: nobody else is missed.
+    fn nobody_is_missed(&self, run: &RunKey, was_seen: &dyn Fn(&ObjectId) -> bool) {
+        let Some(invocation) = self.invocation else {
+            return;
+        };
+        let asked = lock(&invocation.asked);
+        let missed = |id: &&ObjectId| !was_seen(id) && !self.is_any_candidate(run, id);
+        if let Some(id) = asked.iter().find(missed) {
+            let detail = format!("{}/{} asks for {id}, of whom it was not told", run.0, run.1);
+            self.violate("invariant 3: a delta shows no absence", &detail);
         }
     }
 

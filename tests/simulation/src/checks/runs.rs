@@ -17,6 +17,7 @@ impl Look<'_> {
         let after = text(&change.after, "state").to_owned();
         let Some(before) = &change.before else {
             self.settings_are_the_same(&run);
+            self.delta_can_go_on(&run, &change.after);
             self.checks.started_ms.insert(run, self.now_ms);
             return;
         };
@@ -65,6 +66,24 @@ impl Look<'_> {
             }
         }
         self.generation(&run, change);
+    }
+
+    /// A delta run goes on where an earlier run ended, under the same mapping, and after nothing that
+    /// no later delta tells of again.
+    fn delta_can_go_on(&self, run: &RunKey, item: &Item) {
+        if text(item, "mode") != "delta" {
+            return;
+        }
+        let head = Place::coordination(format!("head#{}", run.0), "head".into());
+        let none = Item::new();
+        let head = self.mirror.get(&head).unwrap_or(&none);
+        let link = text(head, "delta_link");
+        let waits = number(head, "held_delta_run").is_some();
+        let is_mapped = text(head, "delta_mapping") == text(item, "mapping");
+        if link.is_empty() || link != text(item, "delta_from") || waits || !is_mapped {
+            let detail = format!("{}/{} has nothing to go on from", run.0, run.1);
+            self.violate("fine print 12: the delta link moves with its run", &detail);
+        }
     }
 
     /// Counts how often a run is taken over where it was left half-way.
@@ -128,7 +147,17 @@ impl Look<'_> {
 
     fn superseded(&self, run: &RunKey) {
         let prefix = format!("plan#{}", run.0);
-        let has_plan = self.changes.iter().any(|change| change.place.pk == prefix);
+        let is_by_full = |change: &Change| {
+            let later = change
+                .place
+                .sk
+                .split('#')
+                .next()
+                .and_then(|it| it.parse().ok());
+            !self.is_delta(&(run.0.clone(), later.unwrap_or_default()))
+        };
+        let mut plans = self.changes.iter().filter(|it| it.place.pk == prefix);
+        let has_plan = plans.any(is_by_full);
         if !has_plan {
             let detail = format!("{}/{} was superseded by no plan", run.0, run.1);
             self.violate(
