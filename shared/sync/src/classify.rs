@@ -44,12 +44,12 @@ pub(crate) struct Classifier<'a> {
     pub(crate) known: Option<Known>,
     /// Who was seen as changed in this run: every later sighting of him is stored in full, so that
     /// the last one can be told.
-    changed: HashMap<IdKey, SeenChanged>,
+    pub(crate) changed: HashMap<IdKey, SeenChanged>,
 }
 
 /// How somebody was seen as changed last.
 #[derive(Debug, Clone, Copy)]
-struct SeenChanged {
+pub(crate) struct SeenChanged {
     generation: u32,
     /// What was told of `accountEnabled`. The worker does not write that somebody is disabled, so
     /// a later part that is silent about it is not read over what is stored.

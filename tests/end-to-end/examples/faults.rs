@@ -9,7 +9,7 @@ use rollcall_end_to_end::catalogue::{prove, rows, table};
 async fn main() -> Result<(), Problem> {
     for row in rows() {
         for variant in row.passing.iter().chain(&row.lasting) {
-            prove(variant)
+            prove(row.mode(), variant)
                 .await
                 .map_err(|problem| format!("row {}: {problem}", row.number))?;
         }

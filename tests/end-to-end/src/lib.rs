@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rollcall_ambient::Ambient;
 use rollcall_core::ids::{ObjectId, RunRef};
+use rollcall_core::run::RunMode;
 use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::{Status, StoredUser};
 use rollcall_graph::Secret;
@@ -183,6 +184,18 @@ impl World {
         self.sync_by(&self.app, 1).await
     }
 
+    /// Syncs the tenant in a mode.
+    ///
+    /// # Errors
+    /// As [`World::sync`].
+    pub async fn sync_in(&self, mode: RunMode) -> Result<RunRecord, Problem> {
+        let triggers = self.drive().await?;
+        let run = self.start_run_in(&self.app, mode).await?;
+        let ended = self.wait(&run).await;
+        triggers.stop().await;
+        ended
+    }
+
     /// The same with any handlers, each call made `copies` times at once.
     ///
     /// # Errors
@@ -214,9 +227,16 @@ impl World {
     /// # Errors
     /// The handler's.
     pub async fn start_run(&self, app: &App) -> Result<RunRef, Problem> {
-        let report = app
-            .enumerator(json!({ "schedule": "full" }), u64::MAX)
-            .await?;
+        self.start_run_in(app, RunMode::Full).await
+    }
+
+    /// The same in a mode.
+    ///
+    /// # Errors
+    /// The handler's.
+    pub async fn start_run_in(&self, app: &App, mode: RunMode) -> Result<RunRef, Problem> {
+        let schedule = json!({ "schedule": mode.name() });
+        let report = app.enumerator(schedule, u64::MAX).await?;
         let run = report["runs"][0].clone();
         Ok(serde_json::from_value(
             json!({ "tenant": run["tenant"], "run": run["run"] }),

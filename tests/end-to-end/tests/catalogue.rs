@@ -9,12 +9,13 @@ use rollcall_end_to_end::catalogue::{prove, rows, table};
 
 async fn row(number: u8) {
     let row = rows().into_iter().find(|row| row.number == number).unwrap();
+    let mode = row.mode();
     let variants: Vec<_> = row.passing.into_iter().chain(row.lasting).collect();
     let mut wrong = Vec::new();
     // Each in a world of its own, and all at once: most of their time is waiting.
     let proofs: Vec<_> = variants
         .into_iter()
-        .map(|variant| tokio::spawn(async move { prove(&variant).await }))
+        .map(|variant| tokio::spawn(async move { prove(mode, &variant).await }))
         .collect();
     for proof in proofs {
         if let Err(problem) = proof.await.unwrap() {
@@ -47,6 +48,8 @@ row!(account_enabled_without_a_value_changes_nothing, 11);
 row!(a_bearer_that_expires_is_renewed_once, 12);
 row!(a_claims_challenge_is_answered_once, 13);
 row!(a_denial_fails_the_run, 14);
+row!(a_lost_delta_token_makes_a_full_run, 15);
+row!(what_a_delta_does_not_tell_stays, 16);
 row!(another_host_gets_no_bearer, 17);
 row!(a_404_of_one_run_switches_nobody_off, 18);
 row!(

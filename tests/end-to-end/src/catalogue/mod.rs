@@ -7,7 +7,7 @@ mod rows;
 use std::collections::BTreeMap;
 
 use rollcall_core::ids::ObjectId;
-use rollcall_core::run::{FailReason, RunState};
+use rollcall_core::run::{FailReason, RunMode, RunState};
 use rollcall_core::status::{Status, StoredUser};
 use rollcall_graph_emulator::{FaultRule, Paging, Population};
 use rollcall_store::RunRecord;
@@ -62,6 +62,17 @@ pub enum Ends {
     Failed(FailReason),
 }
 
+impl Row {
+    /// What kind of run meets the fault.
+    #[must_use]
+    pub const fn mode(&self) -> RunMode {
+        match self.number {
+            15 | 16 => RunMode::Delta,
+            _ => RunMode::Full,
+        }
+    }
+}
+
 impl std::fmt::Display for Ends {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -78,7 +89,7 @@ impl std::fmt::Display for Ends {
 ///
 /// # Errors
 /// What is otherwise than it has to be.
-pub async fn prove(variant: &Variant) -> Result<(), Problem> {
+pub async fn prove(mode: RunMode, variant: &Variant) -> Result<(), Problem> {
     let world = synced().await?;
     let before = world.users().await?;
     day_of_changes(&world)?;
@@ -88,7 +99,7 @@ pub async fn prove(variant: &Variant) -> Result<(), Problem> {
         world.graph().add_fault(fault);
     }
     world.graph().clear_log();
-    let run = world.sync().await?;
+    let run = world.sync_in(mode).await?;
     if is_faulty && !world.graph().log().iter().any(|entry| entry.faulted) {
         return Err(format!("{}: the fault did not happen", variant.what).into());
     }

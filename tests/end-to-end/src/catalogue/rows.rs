@@ -1,5 +1,6 @@
 //! The rows. Those about delta queries are not among them: no delta query is sent.
 
+mod deltas;
 mod pages;
 
 use rollcall_core::run::FailReason;
@@ -55,6 +56,7 @@ use {forever, once};
 pub fn rows() -> Vec<Row> {
     let mut rows = errors();
     rows.extend(pages::pages());
+    rows.extend(deltas::deltas());
     rows.extend(credentials());
     rows.extend(confirmation());
     rows.sort_by_key(|row| row.number);
