@@ -247,7 +247,7 @@ class TheTemplate(unittest.TestCase):
             "AWS::DynamoDB::Table": 2,
             "AWS::IAM::Role": 4,
             "AWS::SQS::Queue": 6,
-            "AWS::Scheduler::Schedule": 2,
+            "AWS::Scheduler::Schedule": 3,
             "AWS::Serverless::Function": 3,
         }.items():
             self.assertEqual(len(of_type(template, kind)), count, kind)

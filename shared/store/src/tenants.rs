@@ -1,10 +1,11 @@
 //! Tenants: their settings, each change a revision, and the head that says which run is active.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::{RunMode, RunState};
 use rollcall_core::settings::TenantSettings;
 
-use crate::conditions::{absent, next_run_is, revision_is, revision_was};
+use crate::conditions::{absent, active_run_is, next_run_is, revision_is, revision_was};
 use crate::error::StoreError;
 use crate::read::Range;
 use crate::row::{Item, Row, json, number, text};
@@ -60,6 +61,8 @@ pub struct Head {
     /// The mapping under which that link was made: a delta tells of the properties that were selected
     /// at its beginning.
     pub delta_mapping: Option<String>,
+    /// Whether a full run was asked for while a delta run was active.
+    pub wants_full: bool,
     /// The last full run that was proven and completed.
     pub last_full_run: Option<u64>,
     /// How many users it saw.
@@ -74,7 +77,8 @@ impl Head {
     #[must_use]
     pub fn mode(&self, asked: RunMode, mapping: &str) -> RunMode {
         let is_mapped = self.delta_mapping.as_deref() == Some(mapping);
-        if self.delta_link.is_none() || !is_mapped || self.held_delta_run.is_some() {
+        let waits = self.held_delta_run.is_some();
+        if self.delta_link.is_none() || !is_mapped || waits || self.wants_full {
             RunMode::Full
         } else {
             asked
@@ -88,6 +92,7 @@ impl Head {
         held_delta_run: None,
         delta_link: None,
         delta_mapping: None,
+        wants_full: false,
         last_full_run: None,
         last_full_seen: None,
     };
@@ -101,6 +106,7 @@ impl Head {
             held_delta_run: row.number_if_any("held_delta_run")?,
             delta_link: row.text_if_any("delta_link")?.map(str::to_owned),
             delta_mapping: row.text_if_any("delta_mapping")?.map(str::to_owned),
+            wants_full: row.flag_if_any("wants_full")?.unwrap_or_default(),
             last_full_run: row.number_if_any("last_full_run")?,
             last_full_seen: row.number_if_any("last_full_seen")?,
         })
@@ -169,10 +175,7 @@ impl Store {
         let item = keys::tenant(&settings.id).with([
             ("settings", json(settings)?),
             ("revision", number(revision_before + 1)),
-            (
-                "removed",
-                aws_sdk_dynamodb::types::AttributeValue::Bool(removed),
-            ),
+            ("removed", AttributeValue::Bool(removed)),
             ("changed_at", number(self.ambient.now_ms())),
         ]);
         Transaction::new(self)
@@ -254,31 +257,41 @@ impl Store {
         let id = &tenant.settings.id;
         let head = self.head(id).await?;
         if let Some(active) = head.active_run {
-            return Ok(StartedRun::AlreadyActive(RunRef {
+            let active = RunRef {
                 tenant: id.clone(),
                 run: active,
-            }));
+            };
+            if mode == RunMode::Full {
+                self.ask_for_full(&active).await?;
+            }
+            return Ok(StartedRun::AlreadyActive(active));
         }
         let run = RunRef {
             tenant: id.clone(),
             run: head.next_run,
         };
+        let mode = head.mode(mode, &mapping(&tenant.settings)?);
+        let mut next = Changes::new()
+            .set("next_run", number(run.run + 1))
+            .set("active_run", number(run.run));
+        if mode == RunMode::Full {
+            next = next.remove("wants_full");
+        }
         let now_ms = self.ambient.now_ms();
         let limits = &tenant.settings.limits;
         let deadline_ms = now_ms + limits.run_deadline_minutes * 60_000;
         let ttl_s = deadline_ms / 1_000 + RETENTION_DAYS * 86_400;
-        let mapping = mapping(&tenant.settings)?;
         let mut run_item = keys::run(&run).with([
             ("tenant", text(id.as_str())),
             ("run", number(run.run)),
-            ("mode", text(head.mode(mode, &mapping).name())),
+            ("mode", text(mode.name())),
             ("state", text(RunState::Enumerating.stored_name())),
             ("generation", number(1)),
             ("last_page", number(0)),
             ("sightings", number(0)),
             ("unknown", number(0)),
             ("earlier_pages", number(0)),
-            ("mapping", text(mapping)),
+            ("mapping", text(mapping(&tenant.settings)?)),
             ("lease_ms", number(limits.lease_ms())),
             ("settings_revision", number(tenant.revision)),
             ("started_at", number(now_ms)),
@@ -304,9 +317,7 @@ impl Store {
                 Protects::Read("the tenant's active run"),
                 Table::Coordination,
                 &keys::head(id),
-                &Changes::new()
-                    .set("next_run", number(run.run + 1))
-                    .set("active_run", number(run.run)),
+                &next,
                 &next_run_is(run.run),
             )
             .put(
@@ -324,6 +335,24 @@ impl Store {
             .send()
             .await?;
         Ok(StartedRun::Started(run))
+    }
+
+    /// A full run that meets a delta run is not lost: the next run will be one.
+    async fn ask_for_full(&self, active: &RunRef) -> Result<(), StoreError> {
+        let record = self.run(active).await?;
+        if record.is_none_or(|record| record.mode == RunMode::Full) {
+            return Ok(());
+        }
+        Transaction::new(self)
+            .update(
+                Protects::Read("the tenant's active run"),
+                Table::Coordination,
+                &keys::head(&active.tenant),
+                &Changes::new().set("wants_full", AttributeValue::Bool(true)),
+                &active_run_is(active.run),
+            )
+            .send()
+            .await
     }
 
     /// The settings that a run works on.

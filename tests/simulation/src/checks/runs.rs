@@ -80,6 +80,7 @@ impl Look<'_> {
         let link = text(head, "delta_link");
         let waits = number(head, "held_delta_run").is_some();
         let is_mapped = text(head, "delta_mapping") == text(item, "mapping");
+        let waits = waits || crate::item::flag(head, "wants_full") == Some(true);
         if link.is_empty() || link != text(item, "delta_from") || waits || !is_mapped {
             let detail = format!("{}/{} has nothing to go on from", run.0, run.1);
             self.violate("fine print 12: the delta link moves with its run", &detail);
