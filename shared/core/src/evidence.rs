@@ -192,7 +192,8 @@ pub fn resolve(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::page::PagePayload;
+    use crate::delta::{DeltaUser, Removal};
+    use crate::page::{ChangedSighting, PagePayload, Sighted};
     use crate::proof::{Seal, Sightings, prove};
     use crate::run::RunMode;
     use crate::testing::{chain, id, order, payload_of, run};
@@ -321,6 +322,51 @@ mod tests {
         assert!(Evidence::from_candidate(&proof, &candidate("a", 1, 0)).is_none());
         assert!(Evidence::from_candidate(&proof, &candidate("a", 2, 0)).is_some());
         assert!(Evidence::from_candidate(&proof, &candidate("never", 1, 0)).is_none());
+    }
+
+    fn told(name: &str, removed: Option<Removal>) -> Sighted {
+        Sighted::Part(DeltaUser {
+            removed,
+            ..DeltaUser::new(id(name))
+        })
+    }
+
+    fn page_of(users: Vec<Sighted>) -> PagePayload {
+        let changed = (0..).zip(users).map(|(index, user)| ChangedSighting {
+            index,
+            again: false,
+            user,
+        });
+        PagePayload {
+            changed: changed.collect(),
+            ..payload_of(&[])
+        }
+    }
+
+    #[test]
+    fn that_somebody_is_deleted_takes_a_page_whose_last_word_it_is() {
+        let removed = || told("a", Some(Removal::Bin));
+        let candidate = |page| Candidate {
+            id: id("a"),
+            reason: Reason::Deleted,
+            order: order(1, page, 0),
+        };
+        let gone = proof(&[page_of(vec![told("a", None)]), page_of(vec![removed()])]);
+        let evidence = Evidence::from_candidate(&gone, &candidate(2)).unwrap();
+        assert_eq!(evidence.reason(), Reason::Deleted);
+        assert!(Evidence::from_candidate(&gone, &candidate(1)).is_none());
+        let back = proof(&[page_of(vec![removed()]), page_of(vec![told("a", None)])]);
+        assert!(Evidence::from_candidate(&back, &candidate(1)).is_none());
+        assert!(Evidence::from_candidate(&back, &candidate(2)).is_none());
+        // Whoever is removed is neither seen nor absent: there is a word on him.
+        let proof = proof(&[page_of(vec![removed()])]);
+        assert!(!proof.saw(&id("a")) && proof.absence(&id("a")).is_none());
+        assert_eq!(proof.users_seen(), 0);
+        let disabled = Candidate {
+            reason: Reason::Disabled,
+            ..candidate(1)
+        };
+        assert!(Evidence::from_candidate(&proof, &disabled).is_none());
     }
 
     #[test]

@@ -272,3 +272,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nobody_is_absent_from_a_delta() {
+    let mut story = whole();
+    story.seal.mode = RunMode::Delta;
+    let proof = story.prove().unwrap();
+    assert_eq!(proof.users_seen(), 6);
+    let silent = ObjectId::new("nobody").unwrap();
+    assert_eq!(proof.absence(&silent), None);
+    assert!(!proof.saw(&silent));
+}

@@ -220,6 +220,59 @@ mod tests {
         assert_eq!(users[3].user_type, None);
     }
 
+    const DELTA: &str = r#"{"@odata.deltaLink":"https://g/d","value":[
+        {"id":"a","accountEnabled":false,"mail":null,"department":"x"},
+        {"id":"b","@removed":{"reason":"changed"}},
+        {"id":"c","@removed":{"reason":"deleted"},"mail":"c@d"}]}"#;
+
+    #[test]
+    fn a_delta_tells_what_is_null_and_says_nothing_of_what_is_absent() {
+        let mapped = AttributeMap::from([
+            ("team".into(), "department".into()),
+            ("title".into(), "jobTitle".into()),
+        ]);
+        let (users, end) = delta(DELTA.as_bytes(), &mapped).unwrap();
+        assert_eq!(end, DeltaEnd::Last("https://g/d".into()));
+        assert_eq!(users[0].account_enabled, Some(Some(false)));
+        assert_eq!(users[0].mail, Some(None));
+        assert_eq!(users[0].user_principal_name, None);
+        assert_eq!(
+            users[0].attributes,
+            [("team".into(), Some("x".into()))].into()
+        );
+        assert_eq!(users[1].removed, Some(Removal::Bin));
+        assert_eq!(
+            (users[2].removed, &users[2].mail),
+            (Some(Removal::Gone), &None)
+        );
+    }
+
+    #[test]
+    fn a_delta_that_is_not_whole_is_none() {
+        for end in 0..DELTA.len() {
+            assert!(
+                delta(&DELTA.as_bytes()[..end], &none()).is_err(),
+                "cut at {end}"
+            );
+        }
+        let next = r#""@odata.nextLink":"https://g/n""#;
+        let last = r#""@odata.deltaLink":"https://g/d""#;
+        assert!(delta(format!(r#"{{{next},"value":[]}}"#).as_bytes(), &none()).is_ok());
+        for body in [
+            r#"{"value":[]}"#.to_owned(),
+            format!(r#"{{{next},{last},"value":[]}}"#),
+            format!("{{{last}}}"),
+            format!(r#"{{{last},"value":null}}"#),
+            format!(r#"{{{last},"value":[],"error":{{"code":"UnknownError"}}}}"#),
+            format!(r#"{{{last},"value":[{{"id":"a","@removed":{{}}}}]}}"#),
+            format!(r#"{{{last},"value":[{{"id":"a","@removed":null}}]}}"#),
+            format!(r#"{{{last},"value":[{{"id":"a","@removed":{{"reason":"moved"}}}}]}}"#),
+            format!(r#"{{{last},"value":[{{"@removed":{{"reason":"deleted"}}}}]}}"#),
+        ] {
+            assert!(delta(body.as_bytes(), &none()).is_err(), "{body}");
+        }
+    }
+
     #[test]
     fn an_empty_page_with_a_next_link_is_not_the_end() {
         let body = br#"{"@odata.nextLink":"https://graph.microsoft.com/v1.0/users?x","value":[]}"#;

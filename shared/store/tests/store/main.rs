@@ -10,6 +10,7 @@
 )]
 
 mod conflicts;
+mod deltas;
 mod endings;
 mod items;
 mod leases;
