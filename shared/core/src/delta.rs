@@ -100,6 +100,31 @@ impl DeltaUser {
         }
     }
 
+    /// All of a user, told at once.
+    #[must_use]
+    pub fn of(user: &GraphUser) -> Self {
+        let user = user.clone();
+        let attributes = user.attributes.into_iter();
+        Self {
+            id: user.id,
+            removed: None,
+            user_principal_name: Some(user.user_principal_name),
+            mail: Some(user.mail),
+            display_name: Some(user.display_name),
+            account_enabled: Some(user.account_enabled),
+            user_type: Some(user.user_type),
+            attributes: attributes.map(|(name, text)| (name, Some(text))).collect(),
+        }
+    }
+
+    /// Whether a field that can decide is told to be null.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.account_enabled == Some(None)
+            || self.user_type == Some(None)
+            || self.user_principal_name == Some(None)
+    }
+
     /// What is told of the same user later on: property by property the last one stands. Who was
     /// removed and is told of again is back, and whoever is removed in the end is removed.
     pub fn then(&mut self, later: Self) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rollcall_core::delta::Told;
+use rollcall_core::delta::{DeltaUser, Told};
 use rollcall_core::ids::{IdKey, RunRef};
 use rollcall_core::page::{ChangedSighting, NextPage, PagePayload, Sighted};
 use rollcall_core::reconcile::is_unchanged;
@@ -48,23 +48,36 @@ pub(crate) struct Classifier<'a> {
 }
 
 /// How somebody was seen as changed last.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct SeenChanged {
     generation: u32,
     /// What was told of `accountEnabled`. The worker does not write that somebody is disabled, so
     /// a later part that is silent about it is not read over what is stored.
     enabled: Told<bool>,
+    /// All that was told, if a field that decides was null: the worker writes nothing then.
+    unwritten: Option<Box<DeltaUser>>,
 }
 
 impl SeenChanged {
     fn by(generation: u32, user: &Sighted) -> Self {
-        let enabled = match user {
-            Sighted::Whole(user) => Some(user.account_enabled),
-            Sighted::Part(user) => user.account_enabled,
+        let told = match user {
+            Sighted::Whole(user) => DeltaUser::of(user),
+            Sighted::Part(user) => user.clone(),
         };
         Self {
             generation,
-            enabled,
+            enabled: told.account_enabled,
+            unwritten: told.is_undecided().then(|| Box::new(told)),
+        }
+    }
+
+    /// What is told of the user now, together with what was told before and is not written.
+    fn complete(self, part: &mut DeltaUser) {
+        if let Some(mut told) = self.unwritten {
+            told.then(part.clone());
+            *part = *told;
+        } else if part.removed.is_none() {
+            part.account_enabled = part.account_enabled.or(self.enabled);
         }
     }
 }
@@ -102,7 +115,10 @@ impl<'a> Classifier<'a> {
         let mut here: HashMap<IdKey, usize> = HashMap::new();
         for (index, mut user) in (0u32..).zip(users) {
             let key = IdKey::of(self.run, user.id());
-            let before = self.changed.get(&key).copied();
+            let before = self.changed.get(&key).cloned();
+            let again = before
+                .as_ref()
+                .is_some_and(|it| it.generation == generation);
             if let Sighted::Whole(user) = &user {
                 unknown += u64::from(Implied::by(user, self.scope) == Implied::Unknown);
                 let is_new = before.is_none() && !here.contains_key(&key);
@@ -111,11 +127,8 @@ impl<'a> Classifier<'a> {
                     continue;
                 }
             }
-            if let (Sighted::Part(part), Some(before)) = (&mut user, before)
-                && before.generation == generation
-                && part.removed.is_none()
-            {
-                part.account_enabled = part.account_enabled.or(before.enabled);
+            if let (Sighted::Part(part), Some(before), true) = (&mut user, before, again) {
+                before.complete(part);
             }
             let told_before = here.get(&key).and_then(|at| page.changed.get_mut(*at));
             match (told_before, user) {
@@ -133,7 +146,6 @@ impl<'a> Classifier<'a> {
                 }
                 (_, user) => {
                     here.insert(key, page.changed.len());
-                    let again = before.is_some_and(|it| it.generation == generation);
                     page.changed.push(ChangedSighting { index, again, user });
                 }
             }

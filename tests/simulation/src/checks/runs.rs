@@ -226,6 +226,11 @@ impl Look<'_> {
         self.in_step(run);
         let head = Place::coordination(format!("head#{}", run.0), "head".into());
         let head = self.mirror.get(&head);
+        let link = head.map_or("", |head| text(head, "delta_link"));
+        if link != text(item, "delta_to") {
+            let detail = format!("{}/{} ended without its delta link", run.0, run.1);
+            self.violate("fine print 12: the delta link moves with its run", &detail);
+        }
         let is_baseline = head.and_then(|head| number(head, "last_full_run")) == Some(run.1);
         if is_baseline == self.is_delta(run) {
             let detail = format!("{}/{}: a baseline: {is_baseline}", run.0, run.1);

@@ -112,7 +112,12 @@ impl Look<'_> {
         );
         let is_wrong_scope = goes_on && is_in == Some(false);
         // Departments and titles are different words.
-        let mapped = crate::item::member(&change.after, "attributes", "department");
+        let department = |item| crate::item::member(item, "attributes", "department");
+        let mapped = department(&change.after);
+        // A delta leaves what it does not tell of.
+        let mapped = mapped.filter(|_| {
+            change.before.as_ref().and_then(department) != mapped || !self.is_delta(run)
+        });
         let property = settings["attributes"]["department"]
             .as_str()
             .unwrap_or_default();
