@@ -37,7 +37,7 @@ async fn a_sync_tells_each_run_as_one_object_and_a_second_one_writes_nothing() {
         "disabled deleted not_found out_of_scope",
     );
     has_fields(&first["kept"], "contradicted awaiting_confirmation unknown");
-    has_fields(&first["graph"], "requests throttled retried");
+    has_fields(&first["graph"], "requests throttled retried resource_units");
     has_fields(&first["capacity"], "read_units write_units");
     for (field, value) in [
         ("tenant", json!("contoso")),
@@ -156,6 +156,31 @@ async fn users_are_told_with_all_fields_and_their_history() {
     let old_name = renamed.user_principal_name.unwrap();
     let ended = local.run(["user", "show", "contoso", &old_name]).with(2);
     assert!(!ended.stderr.contains(&old_name), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_sync_tells_what_changed_and_a_first_one_is_full() {
+    let emulator = emulator().await;
+    let tenant = members(emulator.graph(), "contoso.com", 30, 100);
+    let local = Local::with_tenants(&entry("contoso", &emulator, &tenant), SECRET);
+    let first = local.call("sync --mode delta --json").with(0).object();
+    assert_eq!(
+        (&first["mode"], &first["created"]),
+        (&json!("full"), &json!(30))
+    );
+
+    let leaver = users(&tenant)[3].id;
+    tenant.directory().soft_delete(leaver).unwrap();
+    let told = local.call("sync --mode delta --json").with(0).object();
+    for (field, value) in [
+        ("mode", json!("delta")),
+        ("state", json!("COMPLETED")),
+        ("users_seen", json!(0)),
+        ("deactivated", json!(1)),
+    ] {
+        assert_eq!(told[field], value, "{field}");
+    }
+    assert_eq!(told["deactivated_by"]["deleted"], json!(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

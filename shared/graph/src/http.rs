@@ -32,6 +32,10 @@ const SYNC_STATE_CODES: [&str; 3] = [
 /// The one thing that Graph says in its message alone.
 const SKIP_TOKEN: &str = "skiptoken";
 
+/// A sync is nobody's foreground: where Graph has to choose, it throttles what is marked as low first.
+/// <https://learn.microsoft.com/graph/throttling-limits#identity-and-access-service-limits>
+const THROTTLE_PRIORITY: &str = "x-ms-throttle-priority";
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 const TOKEN_NOT_TAKEN: &str = "Microsoft Graph does not take a fresh access token; check that \
@@ -243,6 +247,7 @@ impl Http {
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, bearer.header.clone());
         headers.insert(CLIENT_REQUEST_ID, id_header(&client_request_id));
+        headers.insert(THROTTLE_PRIORITY, HeaderValue::from_static("Low"));
         if call.eventual {
             // A count comes as plain text.
             headers.insert("ConsistencyLevel", HeaderValue::from_static("eventual"));

@@ -109,6 +109,7 @@ async fn pages_are_followed_to_the_one_without_a_next_link() {
         assert_eq!(request.header("accept-encoding"), "gzip");
         assert_eq!(request.header("accept"), "application/json");
         assert_eq!(request.header("consistencylevel"), "");
+        assert_eq!(request.header("x-ms-throttle-priority"), "Low");
         assert!(request.header("user-agent").starts_with("rollcall/"));
         requests.insert(request.header("client-request-id").to_owned());
     }

@@ -24,6 +24,9 @@ pub struct GraphUsage {
     pub throttled: u64,
     /// Requests that were sent again.
     pub retried: u64,
+    /// Resource units that Graph says it charged.
+    /// <https://learn.microsoft.com/graph/throttling-limits#identity-and-access-service-limits>
+    pub resource_units: u64,
 }
 
 /// What a step used: added to the run with the step's writes. The capacity of the write that
@@ -45,6 +48,10 @@ impl Usage {
                 requests: self.graph.requests.saturating_sub(earlier.graph.requests),
                 throttled: self.graph.throttled.saturating_sub(earlier.graph.throttled),
                 retried: self.graph.retried.saturating_sub(earlier.graph.retried),
+                resource_units: self
+                    .graph
+                    .resource_units
+                    .saturating_sub(earlier.graph.resource_units),
             },
             capacity: Capacity {
                 read_units: self.capacity.read_units - earlier.capacity.read_units,
@@ -58,6 +65,7 @@ impl Usage {
             .add("graph_requests", row::number(self.graph.requests))
             .add("graph_throttled", row::number(self.graph.throttled))
             .add("graph_retried", row::number(self.graph.retried))
+            .add("graph_units", row::number(self.graph.resource_units))
             .add("read_units", row::number(self.capacity.read_units))
             .add("write_units", row::number(self.capacity.write_units))
     }
@@ -70,6 +78,7 @@ impl Usage {
                 requests: count("graph_requests")?,
                 throttled: count("graph_throttled")?,
                 retried: count("graph_retried")?,
+                resource_units: count("graph_units")?,
             },
             capacity: Capacity {
                 read_units: units("read_units")?,

@@ -76,6 +76,7 @@ impl App {
                 requests: graph.requests,
                 throttled: graph.throttled,
                 retried: graph.retried,
+                resource_units: graph.resource_units,
             },
             capacity: self.store.capacity(),
         }
