@@ -100,11 +100,11 @@ impl DeltaUser {
         }
     }
 
-    /// All of a user, told at once.
+    /// All of a user, told at once: of what is mapped, what is not there is null.
     #[must_use]
-    pub fn of(user: &GraphUser) -> Self {
-        let user = user.clone();
-        let attributes = user.attributes.into_iter();
+    pub fn of(user: &GraphUser, mapped: &AttributeMap) -> Self {
+        let mut user = user.clone();
+        let attributes = mapped.keys().cloned();
         Self {
             id: user.id,
             removed: None,
@@ -113,7 +113,12 @@ impl DeltaUser {
             display_name: Some(user.display_name),
             account_enabled: Some(user.account_enabled),
             user_type: Some(user.user_type),
-            attributes: attributes.map(|(name, text)| (name, Some(text))).collect(),
+            attributes: attributes
+                .map(|name| {
+                    let text = user.attributes.remove(&name);
+                    (name, text)
+                })
+                .collect(),
         }
     }
 

@@ -85,7 +85,7 @@ impl<'a> Enumeration<'a> {
             settings,
             graph,
             mode: record.mode,
-            classifier: Classifier::new(lease.run(), &settings.scope),
+            classifier: Classifier::new(lease.run(), settings),
             links: HashSet::new(),
             bracket: record.bracket.clone(),
             end: ChainEnd::of(record),

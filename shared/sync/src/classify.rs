@@ -7,8 +7,9 @@ use rollcall_core::ids::{IdKey, RunRef};
 use rollcall_core::page::{ChangedSighting, NextPage, PagePayload, Sighted};
 use rollcall_core::reconcile::is_unchanged;
 use rollcall_core::scope::Scope;
+use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::{Implied, Standing};
-use rollcall_core::user::GraphUser;
+use rollcall_core::user::{AttributeMap, GraphUser};
 use rollcall_store::{Store, StoreError};
 
 use rollcall_core::ids::TenantId;
@@ -40,6 +41,7 @@ impl Known {
 pub(crate) struct Classifier<'a> {
     run: &'a RunRef,
     scope: &'a Scope,
+    mapped: &'a AttributeMap,
     /// Loaded before the first page of users; a delta is not compared with it.
     pub(crate) known: Option<Known>,
     /// Who was seen as changed in this run: every later sighting of him is stored in full, so that
@@ -59,9 +61,9 @@ pub(crate) struct SeenChanged {
 }
 
 impl SeenChanged {
-    fn by(generation: u32, user: &Sighted) -> Self {
+    fn by(generation: u32, user: &Sighted, mapped: &AttributeMap) -> Self {
         let told = match user {
-            Sighted::Whole(user) => DeltaUser::of(user),
+            Sighted::Whole(user) => DeltaUser::of(user, mapped),
             Sighted::Part(user) => user.clone(),
         };
         Self {
@@ -84,10 +86,11 @@ impl SeenChanged {
 
 impl<'a> Classifier<'a> {
     /// Nobody was seen yet.
-    pub(crate) fn new(run: &'a RunRef, scope: &'a Scope) -> Self {
+    pub(crate) fn new(run: &'a RunRef, settings: &'a TenantSettings) -> Self {
         Self {
             run,
-            scope,
+            scope: &settings.scope,
+            mapped: &settings.attributes,
             known: None,
             changed: HashMap::new(),
         }
@@ -97,7 +100,7 @@ impl<'a> Classifier<'a> {
     pub(crate) fn remember(&mut self, generation: u32, page: &PagePayload) {
         for sighting in &page.changed {
             let key = IdKey::of(self.run, sighting.user.id());
-            let seen = SeenChanged::by(generation, &sighting.user);
+            let seen = SeenChanged::by(generation, &sighting.user, self.mapped);
             self.changed.insert(key, seen);
         }
     }
@@ -152,7 +155,7 @@ impl<'a> Classifier<'a> {
         }
         for sighting in &page.changed {
             let key = IdKey::of(self.run, sighting.user.id());
-            let seen = SeenChanged::by(generation, &sighting.user);
+            let seen = SeenChanged::by(generation, &sighting.user, self.mapped);
             self.changed.insert(key, seen);
         }
         (page, unknown)
