@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rollcall_core::ids::{IdKey, ObjectId, RunRef};
-use rollcall_core::page::PagePayload;
+use rollcall_core::page::{ChangedSighting, PagePayload, Sighted};
 use serde_json::Value;
 
 use super::{Look, RunKey};
@@ -298,15 +298,24 @@ impl Look<'_> {
         })
     }
 
+    /// Whether a delta told a run of somebody.
+    pub(super) fn was_told_in_part(&self, run: &RunKey, id: &str) -> bool {
+        let mut told = self.told_of(run, id);
+        told.any(|it| matches!(it.user, Sighted::Part(_)))
+    }
+
     /// Whether the last page of a run that has somebody in full says that he is removed.
     pub(super) fn was_removed(&self, run: &RunKey, id: &str) -> bool {
+        let told = self.told_of(run, id);
+        told.last().is_some_and(|it| it.user.is_removal())
+    }
+
+    fn told_of(&self, run: &RunKey, id: &str) -> impl Iterator<Item = ChangedSighting> {
         let pk = format!("page#{}#{}", run.0, run.1);
         let pages = self.mirror.range(Table::Coordination, &pk, "");
         let told = pages.filter_map(|(_, item)| PagePayload::decode(bytes(item, "payload")).ok());
-        let of_him = told
-            .flat_map(|page| page.changed)
-            .filter(|it| it.user.id().as_str() == id);
-        of_him.last().is_some_and(|it| it.user.is_removal())
+        told.flat_map(|page| page.changed)
+            .filter(move |it| it.user.id().as_str() == id)
     }
 
     /// As many completed runs in a row, this one among them, were told the same.

@@ -114,16 +114,15 @@ impl Look<'_> {
         // Departments and titles are different words.
         let department = |item| crate::item::member(item, "attributes", "department");
         let mapped = department(&change.after);
-        // A delta leaves what it does not tell of.
-        let mapped = mapped.filter(|_| {
-            change.before.as_ref().and_then(department) != mapped || !self.is_delta(run)
-        });
         let property = settings["attributes"]["department"]
             .as_str()
             .unwrap_or_default();
         let is_title = mapped.is_some_and(|word| matches!(word, "lead" | "clerk"));
         let is_wrong_map = mapped.is_some() && is_title != (property == "jobTitle");
-        if is_wrong_scope || is_wrong_map {
+        // A delta leaves what it does not tell of.
+        let is_left = change.before.as_ref().and_then(department) == mapped
+            && self.was_told_in_part(run, &change.place.sk);
+        if is_wrong_scope || (is_wrong_map && !is_left) {
             let detail = format!("{} is not by the run's settings", change.place);
             self.violate(
                 "fine print 5: a run works on a snapshot of the settings",
