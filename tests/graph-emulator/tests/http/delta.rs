@@ -110,11 +110,11 @@ async fn what_never_was_set_is_absent_and_what_was_emptied_is_null() {
     let (pages, link) = told(&world, &link).await;
     let user = &values(&pages[0])[0];
     assert_eq!(user.as_object().unwrap().len(), 2, "{user}");
-    let mut directory = world.tenant.directory();
-    directory
+    world
+        .tenant
+        .directory()
         .update(users[1], |user| user.department = Some("x".into()))
         .unwrap();
-    drop(directory);
     let (pages, _) = told(&world, &link).await;
     let expected = json!({ "id": users[1].to_string(), "department": "x" });
     assert_eq!(values(&pages[0]), [expected]);
