@@ -4,10 +4,10 @@
 use simulation::many::{Options, Report, Seeds, run};
 
 /// How many seeds are run here: a few seconds. CI runs more of them by the command.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 400;
 
 /// What has to happen within them, so that a world in which nothing happens is no proof.
-const CORNERS: [&str; 36] = [
+const CORNERS: [&str; 40] = [
     "fault: Graph is stale about a user",
     "fault: a call applied late",
     "fault: a call applied, its answer lost",
@@ -22,7 +22,10 @@ const CORNERS: [&str; 36] = [
     "fault: an item that reads otherwise than it was written",
     "fault: cut off at the time limit",
     "fault: the list of batches read empty",
+    "fault: a removal told again",
     "generations begun again",
+    "delta runs COMPLETED",
+    "calm deltas",
     "mistakes of an operator",
     "runs COMPLETED",
     "runs FAILED credential_rejected",
@@ -38,6 +41,7 @@ const CORNERS: [&str; 36] = [
     "tenants removed and put back",
     "users created",
     "users off: deleted",
+    "users off: deleted by a delta",
     "users off: disabled",
     "users off: not_found",
     "users off: out_of_scope",
