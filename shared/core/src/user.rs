@@ -38,6 +38,16 @@ pub struct GraphUser {
     pub attributes: BTreeMap<String, String>,
 }
 
+impl GraphUser {
+    /// Whether a field that can decide about the user's status is null.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.account_enabled.is_none()
+            || self.user_type.is_none()
+            || self.user_principal_name.is_none()
+    }
+}
+
 /// The first 16 bytes of the SHA-256 over everything that a run mirrors of a user.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentHash(pub [u8; 16]);

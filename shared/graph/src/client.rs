@@ -19,8 +19,8 @@ use crate::usage::{Counters, Usage};
 /// Answers that mean that the service has no `/users/$count`. Tenants of Azure AD B2C have none.
 const COUNT_MISSING: [u16; 4] = [400, 404, 405, 501];
 
-/// Answers that mean that the service has no delta of users. Tenants of Azure AD B2C and External ID
-/// have none.
+/// Answers that mean that the service has no delta of users, or cannot begin one now. Tenants of
+/// Azure AD B2C and External ID have none.
 const DELTA_MISSING: [u16; 5] = [400, 404, 405, 410, 501];
 
 const USERS: &str = "users";

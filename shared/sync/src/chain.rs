@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 
 use rollcall_core::batch::BatchState;
-use rollcall_core::page::{NextPage, PagePayload, Sighted};
+use rollcall_core::page::{NextPage, PagePayload};
 use rollcall_core::run::{FailReason, RunMode};
 use rollcall_core::settings::TenantSettings;
-use rollcall_graph::{DeltaLink, DeltaPage, GraphClient, GraphError, NextLink, PageAt};
+use rollcall_graph::{DeltaLink, DeltaPage, GraphClient, GraphError, NextLink};
 use rollcall_store::{BatchRecord, Bracket, ChainEnd, PageCommit, RunLease, RunRecord};
 use tracing::{info, warn};
 
@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::classify::{Classifier, Known};
 use crate::enumerate::Used;
 use crate::error::Stop;
+use crate::fetch::{Fetched, Place, fetch};
 use crate::keep::while_kept;
 
 /// The most pages of one generation. At 999 users a page that is a hundred million users; a chain
@@ -23,29 +24,6 @@ const PAGES_MAX: u32 = 100_000;
 
 /// How often a run begins again from page 1 when Graph gives up a page token.
 const GENERATIONS_MAX: u32 = 6;
-
-/// What is fetched for a page.
-#[derive(Debug, Clone)]
-enum Place {
-    /// The first page of users.
-    First,
-    Users(NextLink),
-    Delta(NextLink),
-}
-
-impl Place {
-    const fn is_delta(&self) -> bool {
-        matches!(self, Self::Delta(_))
-    }
-}
-
-/// A page, before it is sorted.
-struct Fetched {
-    users: Vec<Sighted>,
-    /// `None` after the last page of users.
-    next: Option<NextPage>,
-    request_id: Option<String>,
-}
 
 /// An enumeration under way.
 pub(crate) struct Enumeration<'a> {
@@ -155,18 +133,17 @@ impl<'a> Enumeration<'a> {
             if let Some(link) = page.next.link() {
                 self.links.insert(link.to_owned());
             }
-            let place = || match &page.next {
-                NextPage::Users(link) => Ok(Place::Users(self.graph.next_link(link)?)),
-                NextPage::Delta(link) => Ok(Place::Delta(self.graph.next_link(link)?)),
-                NextPage::End { .. } => Err(Stop::Fail(
-                    FailReason::Incomplete,
-                    format!("page {} is the last, and was not sealed", batch.page),
-                )),
+            if batch.page + 1 < self.end.page {
+                continue;
+            }
+            let Some(place) = Place::after(self.graph, &page.next)? else {
+                let detail = format!("page {} is the last, and was not sealed", batch.page);
+                return Err(Stop::Fail(FailReason::Incomplete, detail));
             };
-            if batch.page + 1 == self.end.page {
-                self.before = place()?;
-            } else if batch.page == self.end.page {
-                self.next = place()?;
+            if batch.page == self.end.page {
+                self.next = place;
+            } else {
+                self.before = place;
             }
         }
         if was_left {
@@ -227,15 +204,14 @@ impl<'a> Enumeration<'a> {
         if is_last_of_users {
             self.check_sealable(payload.sightings(), unknown)?;
         }
-        let place = match &payload.next {
-            NextPage::Users(link) => Place::Users(self.graph.next_link(link)?),
-            NextPage::Delta(link) => Place::Delta(self.graph.next_link(link)?),
-            NextPage::End { .. } => self.next.clone(),
-        };
+        let place = Place::after(self.graph, &payload.next)?;
         self.put(&payload, unknown, page.request_id.as_deref())
             .await?;
+        let Some(place) = place else {
+            return Ok(true);
+        };
         self.before = std::mem::replace(&mut self.next, place);
-        Ok(payload.next.is_end())
+        Ok(false)
     }
 
     /// What comes after the last page of users: the delta that was begun before the first. If it tells
@@ -344,16 +320,11 @@ impl<'a> Enumeration<'a> {
             Err(GraphError::PageTokenExpired { .. } | GraphError::DeltaLost { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        match next {
-            Some(NextPage::Users(link)) => {
-                self.next = Place::Users(self.graph.next_link(&link)?);
-                self.links.insert(link);
-            }
-            Some(NextPage::Delta(link)) => {
-                self.next = Place::Delta(self.graph.next_link(&link)?);
-                self.links.insert(link);
-            }
-            Some(NextPage::End { .. }) | None => {}
+        if let Some(next) = next
+            && let Some(place) = Place::after(self.graph, &next)?
+        {
+            self.links.extend(next.link().map(str::to_owned));
+            self.next = place;
         }
         Ok(())
     }
@@ -394,34 +365,6 @@ impl<'a> Enumeration<'a> {
         self.freshened_after = 0;
         Ok(())
     }
-}
-
-async fn fetch(graph: &GraphClient, place: &Place) -> Result<Fetched, GraphError> {
-    let at = match place {
-        Place::First => PageAt::First,
-        Place::Users(link) => PageAt::Link(link),
-        Place::Delta(link) => {
-            let page = graph.delta_page(link).await?;
-            return Ok(Fetched {
-                users: page.users.into_iter().map(Sighted::Part).collect(),
-                next: Some(match page.end {
-                    DeltaLink::Next(link) => NextPage::Delta(link.as_str().to_owned()),
-                    DeltaLink::Delta(link) => NextPage::End {
-                        delta_link: Some(link.as_str().to_owned()),
-                    },
-                }),
-                request_id: page.request_id,
-            });
-        }
-    };
-    let page = graph.users_page(at).await?;
-    Ok(Fetched {
-        users: page.users.into_iter().map(Sighted::Whole).collect(),
-        next: page
-            .next
-            .map(|link| NextPage::Users(link.as_str().to_owned())),
-        request_id: page.request_id,
-    })
 }
 
 /// Everything that was committed is in the list: in the generation of `end` each page up to it, and of

@@ -62,14 +62,20 @@ pub(crate) struct SeenChanged {
 
 impl SeenChanged {
     fn by(generation: u32, user: &Sighted, mapped: &AttributeMap) -> Self {
-        let told = match user {
-            Sighted::Whole(user) => DeltaUser::of(user, mapped),
-            Sighted::Part(user) => user.clone(),
+        let (enabled, unwritten) = match user {
+            Sighted::Whole(user) => (
+                Some(user.account_enabled),
+                user.is_undecided().then(|| DeltaUser::of(user, mapped)),
+            ),
+            Sighted::Part(user) => (
+                user.account_enabled,
+                user.is_undecided().then(|| user.clone()),
+            ),
         };
         Self {
             generation,
-            enabled: told.account_enabled,
-            unwritten: told.is_undecided().then(|| Box::new(told)),
+            enabled,
+            unwritten: unwritten.map(Box::new),
         }
     }
 
@@ -164,5 +170,81 @@ impl<'a> Classifier<'a> {
     fn is_unchanged(&self, user: &GraphUser, key: IdKey) -> bool {
         let known = self.known.as_ref();
         known.is_some_and(|known| is_unchanged(user, self.scope, known.get(key)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_core::ids::ObjectId;
+    use serde_json::json;
+
+    use super::*;
+
+    fn part() -> DeltaUser {
+        DeltaUser::new(ObjectId::new("a").unwrap())
+    }
+
+    fn whole(enabled: Option<bool>, kind: Option<&str>) -> Sighted {
+        Sighted::Whole(GraphUser {
+            id: part().id,
+            user_principal_name: Some("a@contoso.com".into()),
+            mail: None,
+            display_name: None,
+            account_enabled: enabled,
+            user_type: kind.map(str::to_owned),
+            attributes: AttributeMap::new(),
+        })
+    }
+
+    /// What becomes of a part that is told on a later page than `before`.
+    fn told_after(before: Sighted, part: DeltaUser) -> DeltaUser {
+        let settings: TenantSettings = serde_json::from_value(json!({
+            "id": "t",
+            "directory_id": "6babcaad-604b-40ac-a9d7-9fd97c0b779f",
+            "client_id": "e46697b1-7d7a-4a7a-9d6c-1c6ac6fb2ea7",
+            "cloud": "global",
+            "credential": { "kind": "federated" },
+            "attributes": { "team": "department" },
+        }))
+        .unwrap();
+        let run = "t/1".parse().unwrap();
+        let mut classifier = Classifier::new(&run, &settings);
+        let (page, _) = classifier.sort(1, vec![before], NextPage::Delta("x".into()));
+        assert_eq!(page.changed.len(), 1);
+        let (mut page, _) = classifier.sort(1, vec![Sighted::Part(part)], NextPage::END);
+        let sighting = page.changed.remove(0);
+        assert!(sighting.again);
+        match sighting.user {
+            Sighted::Part(part) => part,
+            Sighted::Whole(user) => panic!("{user:?}"),
+        }
+    }
+
+    #[test]
+    fn silence_about_a_disabled_user_is_not_read_over_what_is_stored() {
+        let told = told_after(whole(Some(false), Some("Member")), part());
+        assert_eq!(told.account_enabled, Some(Some(false)));
+        // The rest is written by then.
+        assert_eq!((told.user_type, told.mail), (None, None));
+        let removed = DeltaUser {
+            removed: Some(rollcall_core::delta::Removal::Bin),
+            ..part()
+        };
+        let told = told_after(whole(Some(false), Some("Member")), removed.clone());
+        assert_eq!(told, removed);
+    }
+
+    #[test]
+    fn silence_about_a_null_is_not_read_over_what_is_stored() {
+        let named = DeltaUser {
+            display_name: Some(Some("A".into())),
+            ..part()
+        };
+        let told = told_after(whole(Some(true), None), named);
+        assert_eq!(told.user_type, Some(None));
+        assert_eq!(told.account_enabled, Some(Some(true)));
+        assert_eq!(told.display_name, Some(Some("A".into())));
+        // Whoever was not written has nothing either of what is mapped now.
+        assert_eq!(told.attributes["team"], None);
     }
 }

@@ -1,0 +1,65 @@
+//! One page of an enumeration, of users or of a delta, before it is sorted.
+
+use rollcall_core::page::{NextPage, Sighted};
+use rollcall_graph::{DeltaLink, GraphClient, GraphError, NextLink, PageAt};
+
+/// What is fetched for a page.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// The first page of users.
+    First,
+    Users(NextLink),
+    Delta(NextLink),
+}
+
+impl Place {
+    /// Where a page leads; `None` from the last.
+    pub(crate) fn after(graph: &GraphClient, next: &NextPage) -> Result<Option<Self>, GraphError> {
+        Ok(match next {
+            NextPage::Users(link) => Some(Self::Users(graph.next_link(link)?)),
+            NextPage::Delta(link) => Some(Self::Delta(graph.next_link(link)?)),
+            NextPage::End { .. } => None,
+        })
+    }
+
+    pub(crate) const fn is_delta(&self) -> bool {
+        matches!(self, Self::Delta(_))
+    }
+}
+
+/// A page, before it is sorted.
+pub(crate) struct Fetched {
+    pub(crate) users: Vec<Sighted>,
+    /// `None` after the last page of users.
+    pub(crate) next: Option<NextPage>,
+    pub(crate) request_id: Option<String>,
+}
+
+/// Fetches a page.
+pub(crate) async fn fetch(graph: &GraphClient, place: &Place) -> Result<Fetched, GraphError> {
+    let at = match place {
+        Place::First => PageAt::First,
+        Place::Users(link) => PageAt::Link(link),
+        Place::Delta(link) => {
+            let page = graph.delta_page(link).await?;
+            return Ok(Fetched {
+                users: page.users.into_iter().map(Sighted::Part).collect(),
+                next: Some(match page.end {
+                    DeltaLink::Next(link) => NextPage::Delta(link.as_str().to_owned()),
+                    DeltaLink::Delta(link) => NextPage::End {
+                        delta_link: Some(link.as_str().to_owned()),
+                    },
+                }),
+                request_id: page.request_id,
+            });
+        }
+    };
+    let page = graph.users_page(at).await?;
+    Ok(Fetched {
+        users: page.users.into_iter().map(Sighted::Whole).collect(),
+        next: page
+            .next
+            .map(|link| NextPage::Users(link.as_str().to_owned())),
+        request_id: page.request_id,
+    })
+}
