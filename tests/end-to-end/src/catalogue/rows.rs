@@ -1,4 +1,4 @@
-//! The rows. Those about delta queries are not among them: no delta query is sent.
+//! The rows, in the order of the catalogue.
 
 mod deltas;
 mod pages;
