@@ -245,9 +245,12 @@ impl Chaos {
             }
             (true, _) => dice.of([(Of::Writes, 6), (Of::Writes, 6), (Of::Writes, 1)]),
         };
-        let dies = match (self.theme, function) {
-            (Theme::Leavers, Function::Finalizer) => weather.dies.max(weather.plan_dies),
-            _ => weather.dies,
+        let (dies, freezes) = match function {
+            Function::Finalizer => (
+                weather.dies.max(weather.plan_dies),
+                weather.freezes.max(weather.plan_freezes),
+            ),
+            Function::Enumerator | Function::Worker => (weather.dies, weather.freezes),
         };
         let at = At {
             nth: u32::try_from(dice.between(1, last)).unwrap_or(1),
@@ -256,7 +259,7 @@ impl Chaos {
         };
         if dice.per_mille(dies) {
             Fate::Dies(at)
-        } else if dice.per_mille(weather.freezes) {
+        } else if dice.per_mille(freezes) {
             // For a moment, beyond its lease, or until it is time to stop.
             let any_ms = dice.between(100, 3 * lease_ms);
             let long_ms = dice.between(lease_ms, 3 * lease_ms);
@@ -266,15 +269,25 @@ impl Chaos {
         }
     }
 
+    /// Whether a day is one on which the schedule of the deltas fires.
+    pub(crate) fn is_for_deltas(&self, dice: &Dice) -> bool {
+        dice.per_mille(self.weather().deltas)
+    }
+
     /// How far a machine's clock is off, in milliseconds: up to a minute, and less where a function
-    /// has not much longer to live.
+    /// has not much longer to live. One that is behind stops its step late and may be cut off, which
+    /// is no clear day.
     pub(crate) fn skew_ms(&self, dice: &Dice, limit_ms: u64) -> i64 {
         if !dice.per_mille(self.weather().skewed) {
             return 0;
         }
-        let most = (limit_ms / 3).min(SKEW_MS_MAX);
-        let off = i64::try_from(dice.between(0, 2 * most)).unwrap_or(0);
-        off - i64::try_from(most).unwrap_or(0)
+        let ahead = (limit_ms / 3).min(SKEW_MS_MAX);
+        let behind = match self.story {
+            Story::Clear => ahead / 10,
+            Story::Bad | Story::Whole => ahead,
+        };
+        let off = i64::try_from(dice.between(0, ahead + behind)).unwrap_or(0);
+        off - i64::try_from(behind).unwrap_or(0)
     }
 
     /// Whether something happens twice: a message, an event, a schedule.

@@ -27,7 +27,8 @@ const CHURN_MS_MAX: u64 = 30_000;
 /// died, some sweeps, and an invocation that still stands still.
 const GRACE_MS: u64 = 2_400_000;
 /// How long a run takes at most when nothing goes wrong, in milliseconds: some seconds, or some
-/// invocations more where the time limits are short.
+/// invocations more where the time limits are short. One that is cut off by such a limit goes on when
+/// its message comes again.
 const RUN_MS_MAX: u64 = 180_000;
 /// How many calm days of deltas follow a story that was told to its end.
 const CALM_DELTAS_MAX: u64 = 2;
@@ -123,7 +124,7 @@ async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Resul
         let (world, store) = (Arc::clone(world), store.clone());
         tokio::spawn(async move { operator::pauses_any(&world, &store).await });
     }
-    let kind = if world.dice.per_mille(350) {
+    let kind = if world.chaos.is_for_deltas(&world.dice) {
         "delta"
     } else {
         "full"
@@ -272,7 +273,7 @@ async fn settle(
             .map(|tenant| last_run(world, &tenant.name))
             .collect();
         fires(Arc::clone(world), "full").await;
-        ended_by(world, RUN_MS_MAX).await;
+        ended_by(world, RUN_MS_MAX + world.visibility_ms_max()).await;
         let mut all_completed = true;
         for (tenant, before) in world.tenants.iter().zip(before) {
             all_completed &= end::completed(world, tenant, before, nth == 1);
@@ -302,7 +303,7 @@ async fn calm_delta(world: &Arc<World>) {
         world.tell_unknowns(tenant);
     }
     fires(Arc::clone(world), "delta").await;
-    ended_by(world, RUN_MS_MAX).await;
+    ended_by(world, RUN_MS_MAX + world.visibility_ms_max()).await;
     for tenant in &world.tenants {
         if end::was_delta(world, tenant, last_run(world, &tenant.name)) {
             world.mark("calm deltas");

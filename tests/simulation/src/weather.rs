@@ -17,6 +17,7 @@ pub(crate) struct Weather {
     pub(crate) dies: u32,
     pub(crate) plan_dies: u32,
     pub(crate) freezes: u32,
+    pub(crate) plan_freezes: u32,
     pub(crate) skewed: u32,
     pub(crate) doubled: u32,
     pub(crate) message_lost: u32,
@@ -32,6 +33,8 @@ pub(crate) struct Weather {
     pub(crate) by_hand: u32,
     /// Of deaths and standstills, those that come just at a write.
     pub(crate) at_writes: u32,
+    /// Of the days, those on which the schedule of the deltas fires, and not the nightly one.
+    pub(crate) deltas: u32,
 }
 
 impl Weather {
@@ -48,6 +51,7 @@ impl Weather {
         dies: 0,
         plan_dies: 0,
         freezes: 0,
+        plan_freezes: 0,
         skewed: 0,
         doubled: 0,
         message_lost: 0,
@@ -62,6 +66,7 @@ impl Weather {
         blind: 0,
         by_hand: 0,
         at_writes: 0,
+        deltas: 0,
     };
 
     /// What is left of it when nothing is lost and nobody dies.
@@ -73,6 +78,7 @@ impl Weather {
             doubled: self.doubled,
             moves: self.moves,
             by_hand: self.by_hand,
+            deltas: self.deltas,
             ..Self::CALM
         }
     }
@@ -94,6 +100,7 @@ impl Weather {
             dies: level(40, 200),
             plan_dies: 0,
             freezes: level(40, 200),
+            plan_freezes: 0,
             skewed: level(200, 800),
             doubled: level(60, 400),
             message_lost: level(20, 120),
@@ -108,6 +115,7 @@ impl Weather {
             blind: 400,
             by_hand: level(10, 40),
             at_writes: dice.of([0, 300, 1_000]),
+            deltas: dice.of([0, 350, 350, 700]),
         }
     }
 
@@ -136,9 +144,10 @@ impl Weather {
             },
             Theme::LateWrites => Self {
                 freezes: 500,
+                plan_freezes: dice.of([0, 900]),
                 doubled: self.doubled.max(300),
                 graph_lasting: dice.of([self.graph_lasting, 30]),
-                at_writes: 600,
+                at_writes: 700,
                 ..self
             },
             Theme::Hands => Self {

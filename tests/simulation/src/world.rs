@@ -27,7 +27,7 @@ use crate::marks::Marks;
 use crate::mirror::Mirror;
 use crate::tenants::SimTenant;
 use crate::trace::Trace;
-use crate::weather::Theme;
+use crate::weather::{Story, Theme};
 
 /// When every simulation begins, in milliseconds since 1970.
 pub(crate) const EPOCH_MS: u64 = 1_790_000_000_000;
@@ -119,8 +119,13 @@ impl World {
         let leases = tenants.iter().map(|tenant| tenant.lease_ms);
         let lease_ms_max = leases.max().unwrap_or_default();
         let is_late = chaos.theme == Theme::LateWrites;
-        let enumerator_ms = dice.of([3_000, 30_000, 60_000, 900_000]);
-        let worker_ms = dice.of([3_000, 15_000, 60_000, 120_000]);
+        // On a clear day nobody is cut off in the middle of a call.
+        let least_ms = match chaos.story {
+            Story::Clear if !chaos.is_quick() => 15_000,
+            Story::Clear | Story::Bad | Story::Whole => 3_000,
+        };
+        let enumerator_ms = dice.of([least_ms, 30_000, 60_000, 900_000]);
+        let worker_ms = dice.of([least_ms, 15_000, 60_000, 120_000]);
         let limits_ms = [
             // It streams the directory before it does anything.
             match () {
@@ -203,6 +208,11 @@ impl World {
 
     pub(crate) fn visibility_ms(&self, function: Function) -> u64 {
         self.visibility_ms[function as usize]
+    }
+
+    /// How long it takes at most until a message comes again.
+    pub(crate) fn visibility_ms_max(&self) -> u64 {
+        self.visibility_ms.into_iter().max().unwrap_or_default()
     }
 
     /// The longest lease of any tenant.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use rollcall_core::delta::DeltaUser;
 use rollcall_core::ids::{IdKey, RunRef, TenantId};
-use rollcall_core::page::{NextPage, PageDigest, PagePayload};
+use rollcall_core::page::{NextPage, PageDigest, PagePayload, Sighted};
 
 use super::{Look, RunKey};
 use crate::item::{bytes, number, text};
@@ -19,14 +20,39 @@ const ORDER: &str = "fine print 1: sightings are ordered";
 /// What the pages of a run hold so far.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
-    /// Who is stored in full, and in which generations.
-    full: HashMap<IdKey, BTreeSet<u64>>,
+    /// Who is stored in full, and by generation how he was seen last.
+    full: HashMap<IdKey, BTreeMap<u64, Sighted>>,
     /// By generation: how many users said whether they are enabled.
     decided: BTreeMap<u64, u64>,
     /// Whether a delta comes after the last page.
     ends_in_delta: bool,
     /// The next links of each generation.
     links: BTreeMap<u64, BTreeSet<String>>,
+}
+
+/// Whether a part repeats what was told of the user before and no worker writes: that he is disabled,
+/// and all that came with a null that decides.
+fn tells_what_is_not_written(before: &Sighted, part: &DeltaUser) -> bool {
+    let (enabled, undecided) = match before {
+        Sighted::Whole(before) => {
+            let is_undecided = before.is_undecided();
+            (Some(before.account_enabled), [is_undecided, is_undecided])
+        }
+        // Who was removed and is told of again is told of anew.
+        Sighted::Part(before) if before.removed.is_some() => return true,
+        Sighted::Part(before) => {
+            let is_untold = |is_told: bool| is_told && before.is_undecided();
+            let kind = is_untold(before.user_type.is_some());
+            let name = is_untold(before.user_principal_name.is_some());
+            (before.account_enabled, [kind, name])
+        }
+    };
+    let [kind, name] = undecided;
+    let needs_enabled = enabled.is_some_and(|enabled| enabled != Some(true) || kind || name);
+    part.removed.is_some()
+        || ((!needs_enabled || part.account_enabled.is_some())
+            && (!kind || part.user_type.is_some())
+            && (!name || part.user_principal_name.is_some()))
 }
 
 impl Look<'_> {
@@ -185,16 +211,24 @@ impl Look<'_> {
         let seen: BTreeSet<_> = payload.seen.iter().copied().collect();
         let mut wrong = pages.full.keys().any(|key| seen.contains(&key.seen_key()));
         let mut again = false;
+        let mut silent = None;
         for sighting in &payload.changed {
             let key = IdKey::of(&named, sighting.user.id());
-            let before = pages.full.entry(key).or_default();
-            let is_again = before.contains(&generation);
-            wrong |= is_again && !sighting.again;
-            again |= is_again;
+            let Some(before) = pages.full.get(&key).and_then(|it| it.get(&generation)) else {
+                continue;
+            };
+            wrong |= !sighting.again;
+            again = true;
+            if let Sighted::Part(part) = &sighting.user
+                && !tells_what_is_not_written(before, part)
+            {
+                silent = Some(part.id.clone());
+            }
         }
         for sighting in &payload.changed {
             let key = IdKey::of(&named, sighting.user.id());
-            pages.full.entry(key).or_default().insert(generation);
+            let last = pages.full.entry(key).or_default();
+            last.insert(generation, sighting.user.clone());
         }
         pages.ends_in_delta = matches!(payload.next, NextPage::Delta(_));
         let links = pages.links.entry(generation).or_default();
@@ -205,6 +239,10 @@ impl Look<'_> {
         if wrong {
             let detail = format!("{} forgets who was stored in full before", change.place);
             self.violate(ORDER, &detail);
+        }
+        if let Some(id) = silent {
+            let detail = format!("{}: {id} was told of before", change.place);
+            self.violate("fine print 4: silence is not what is stored", &detail);
         }
         if link_repeats {
             let detail = format!("{} has a next link that was followed before", change.place);
