@@ -28,6 +28,8 @@ struct Report {
     credential: Option<bool>,
     /// Whether Graph answers all that a sync asks.
     permissions: Option<bool>,
+    /// Whether Graph has deltas of this directory's users. Without, every run is a full one.
+    delta: Option<bool>,
     /// How many users Graph says there are.
     count: Option<u64>,
     page: Option<Page>,
@@ -85,6 +87,7 @@ pub(crate) async fn run(
         ok: false,
         credential: None,
         permissions: None,
+        delta: None,
         count: None,
         page: None,
         error: None,
@@ -140,12 +143,14 @@ fn refused(error: &GraphError) -> Exit {
     }
 }
 
-/// All that a sync asks: a page, a count, and the three ways to ask for those who are not seen.
+/// All that a sync asks: a page, a count, a delta, and the three ways to ask for those who are not
+/// seen.
 async fn ask(graph: &GraphClient, scope: &Scope, report: &mut Report) -> Result<(), GraphError> {
     let page = graph.users_page(PageAt::First).await?;
     report.credential = Some(true);
     report.page = Some(Page::of(&page.users, page.next.is_some(), scope));
     report.count = graph.count_users().await?;
+    report.delta = Some(graph.delta_from_now().await?.is_some());
     let somebody: Vec<ObjectId> = page.users.iter().take(1).map(|u| u.id.clone()).collect();
     graph.get_by_ids(&somebody).await?;
     graph.users_by_id(&somebody).await?;
@@ -165,6 +170,7 @@ impl Report {
         table.add_rows([
             ["credential is taken".to_owned(), yes(self.credential)],
             ["permissions suffice".into(), yes(self.permissions)],
+            ["deltas are to be had".into(), yes(self.delta)],
             [
                 "users, as Graph counts them".into(),
                 or_dash(self.count.map(grouped)),

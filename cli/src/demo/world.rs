@@ -12,8 +12,7 @@ use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::{Status, StoredUser};
 use rollcall_graph::Secret;
 use rollcall_graph_emulator::{
-    Directory, Emulator, Endpoint, Fault, FaultRule, Matcher, NextLink, Paging, Population, Tenant,
-    TenantSpec, User, Who,
+    Directory, Emulator, FaultScript, Paging, Population, Tenant, TenantSpec, User,
 };
 use rollcall_store::Store;
 use rollcall_sync::Secrets;
@@ -203,34 +202,27 @@ impl World {
 
     /// Lets the list of users read empty.
     pub(super) fn answer_with_nobody(&self, id: &str) -> anyhow::Result<()> {
-        self.fault(id, |users| users.page(1), Fault::EmptyEnd)
+        self.play(id, "page 1 always: empty-end")
     }
 
     /// Lets the list of users end in its middle.
     pub(super) fn lose_second_half(&self, id: &str) -> anyhow::Result<()> {
-        self.fault(
-            id,
-            |users| users.page(LAST_PAGE_OF_HALF),
-            Fault::NextLink(NextLink::Missing),
-        )
+        let rule = format!("page {LAST_PAGE_OF_HALF} always: next-link missing");
+        self.play(id, &rule)
     }
 
     /// Leaves people out of the list who are there.
     pub(super) fn leave_out(&self, id: &str, count: usize) -> anyhow::Result<()> {
-        let mut people = staff(&self.tenant(id)?.directory());
-        people.truncate(count);
-        self.fault(id, |users| users, Fault::LeftOut(Who::Ids(people)))
+        let people = staff(&self.tenant(id)?.directory());
+        let people: Vec<_> = people.iter().take(count).map(Uuid::to_string).collect();
+        self.play(id, &format!("always: left-out ids {}", people.join(",")))
     }
 
-    fn fault(
-        &self,
-        id: &str,
-        pages: impl FnOnce(Matcher) -> Matcher,
-        fault: Fault,
-    ) -> anyhow::Result<()> {
-        let users = Matcher::endpoint(Endpoint::Users).tenant(self.tenant(id)?.directory_id());
-        let rule = FaultRule::forever(pages(users), fault);
-        self.emulator.graph().add_fault(rule);
+    /// A fault of a tenant's list of users.
+    fn play(&self, id: &str, rule: &str) -> anyhow::Result<()> {
+        let directory = self.tenant(id)?.directory_id();
+        let script: FaultScript = format!("users of {directory} {rule}").parse()?;
+        self.emulator.graph().play(script);
         Ok(())
     }
 

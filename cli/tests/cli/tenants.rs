@@ -1,6 +1,5 @@
 //! `tenant` commands on tenants that are right.
 
-use rollcall_graph_emulator::{Endpoint, Fault, FaultRule, Matcher};
 use serde_json::json;
 
 use crate::support::{Local, SECRET, emulator, entry, members};
@@ -123,6 +122,7 @@ async fn a_check_tells_what_a_sync_would_find_and_changes_nothing() {
             "ok": true,
             "credential": true,
             "permissions": true,
+            "delta": true,
             "count": 30,
             "page": {
                 "users": 20, "more": true, "in_scope": 0, "disabled": 0, "out_of_scope": 0,
@@ -186,26 +186,105 @@ async fn a_check_that_graph_refuses_ends_with_4_and_the_remedy() {
     assert!(ended.stderr.contains("secret"), "{}", ended.stderr);
 
     let local = Local::with_tenants(&entry, SECRET);
-    let deleted = Matcher::endpoint(Endpoint::DeletedItems);
     emulator
         .graph()
-        .add_fault(FaultRule::forever(deleted, Fault::Denied));
-    let ended = local.call("tenant check contoso --json").with(4);
-    let report = ended.object();
-    assert_eq!(
-        (&report["credential"], &report["permissions"]),
-        (&json!(true), &json!(false))
+        .play("users always: status 503".parse().unwrap());
+    local.call("tenant check contoso --json").with(1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_names_each_cause_and_what_to_do() {
+    let emulator = emulator().await;
+    let tenant = members(emulator.graph(), "contoso.com", 3, 20);
+    let entry = entry("contoso", &emulator, &tenant);
+    let local = Local::with_tenants(&entry, SECRET);
+    let denied = (Some(true), Some(false));
+    let rejected = (Some(false), None);
+    for (rule, found, told) in [
+        (
+            "users always: denied",
+            denied,
+            "application permission User.Read.All,",
+        ),
+        (
+            "deleted always: denied",
+            denied,
+            "application permission User.Read.All,",
+        ),
+        (
+            "delta always: denied",
+            denied,
+            "application permission User.Read.All,",
+        ),
+        (
+            "get-by-ids always: denied",
+            denied,
+            "application permission Directory.Read.All,",
+        ),
+        (
+            "token always: status 401 login 7000222",
+            rejected,
+            "the client secret has expired",
+        ),
+        (
+            "token always: status 401 login 7000229",
+            rejected,
+            "grant admin consent",
+        ),
+        (
+            "token always: status 400 login 65001",
+            rejected,
+            "grant admin consent",
+        ),
+        (
+            "token always: status 401 login 700024",
+            rejected,
+            "set this machine's clock right",
+        ),
+        (
+            "token always: status 400 login 70021",
+            rejected,
+            "add a federated credential",
+        ),
+        (
+            "token always: status 400 login 700016",
+            rejected,
+            "check client_id and directory_id",
+        ),
+        (
+            "token always: status 401 login 7000112",
+            rejected,
+            "enable it",
+        ),
+        (
+            "token always: status 400 login 53003",
+            rejected,
+            "conditional access",
+        ),
+        ("token always: status 400 login 99", rejected, "AADSTS99"),
+    ] {
+        emulator.graph().clear_faults();
+        emulator.graph().play(rule.parse().unwrap());
+        let ended = local.call("tenant check contoso --json").with(4);
+        let report = ended.object();
+        let is = (
+            report["credential"].as_bool(),
+            report["permissions"].as_bool(),
+        );
+        assert_eq!((is, &report["ok"]), (found, &json!(false)), "{rule}");
+        assert!(ended.stderr.contains(told), "{rule}: {}", ended.stderr);
+        assert!(report["error"].as_str().unwrap().contains(told), "{rule}");
+    }
+    // Another directory's id, which the token service does not know.
+    let other = entry.replace(
+        &tenant.directory_id().to_string(),
+        &uuid::Uuid::nil().to_string(),
     );
+    let local = Local::with_tenants(&other, SECRET);
+    let ended = local.call("tenant check contoso").with(4);
     assert!(
-        ended.stderr.contains("Directory.Read.All"),
+        ended.stderr.contains("check directory_id and cloud"),
         "{}",
         ended.stderr
     );
-
-    emulator.graph().clear_faults();
-    let users = Matcher::endpoint(Endpoint::Users);
-    emulator
-        .graph()
-        .add_fault(FaultRule::forever(users, Fault::status(503)));
-    local.call("tenant check contoso --json").with(1);
 }

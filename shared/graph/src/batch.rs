@@ -7,11 +7,12 @@ use rollcall_core::ids::ObjectId;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::challenge::Claims;
 use crate::confirm::Existence;
 use crate::error::{FailedCall, loggable_code};
 use crate::exchange::seconds_as_ms;
 use crate::http::{Verdict, judge};
-use crate::page::{Broken, account};
+use crate::page::{Broken, account, parsed};
 
 /// Requests in one batch.
 pub(crate) const BATCH_REQUESTS_MAX: usize = 20;
@@ -42,6 +43,8 @@ pub(crate) struct Settled {
     pub(crate) throttled: usize,
     /// An answer that ends the whole, with what it means.
     pub(crate) ended: Option<(Verdict, Box<FailedCall>)>,
+    /// What a 401 among the answers wants the next token to be asked for with.
+    pub(crate) claims: Option<Claims>,
 }
 
 /// The body of a batch that asks about `ids`.
@@ -62,8 +65,7 @@ pub(crate) fn settle(
     ids: &[ObjectId],
     body: &[u8],
 ) -> Result<Settled, Broken> {
-    let answers: Answers =
-        serde_json::from_slice(body).map_err(|_| Broken("the body is not a whole batch"))?;
+    let answers: Answers = parsed(body).ok_or(Broken("the body is not a whole batch"))?;
     let responses = answers
         .responses
         .ok_or(Broken("the batch has no responses"))?;
@@ -117,19 +119,25 @@ impl Settled {
                 self.known.insert(id.clone(), Existence::NotFound);
             }
             Verdict::Odd => return Err(Broken("a user with an odd status")),
-            verdict => self.ended = Some((verdict, failed)),
+            verdict => {
+                let challenge = response.header("www-authenticate").and_then(Value::as_str);
+                self.claims = challenge.and_then(Claims::of);
+                self.ended = Some((verdict, failed));
+            }
         }
         Ok(())
     }
 }
 
 impl Response {
+    fn header(&self, name: &str) -> Option<&Value> {
+        let mut headers = self.headers.as_ref()?.iter();
+        let (_, value) = headers.find(|(it, _)| it.eq_ignore_ascii_case(name))?;
+        Some(value)
+    }
+
     fn retry_after_ms(&self) -> Option<u64> {
-        let headers = self.headers.as_ref()?;
-        let mut named = headers
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
-        match named.next()?.1 {
+        match self.header("retry-after")? {
             Value::String(text) => seconds_as_ms(text),
             number => number.as_u64()?.checked_mul(1_000),
         }

@@ -161,7 +161,7 @@ impl GraphClient {
             left.retain(|id| !known.contains_key(id));
             match (settled.ended, settled.passing) {
                 (Some((Verdict::Unauthorised, failed)), _) => {
-                    http.renew_token(answer.token_serial, failed, &mut retry)
+                    http.renew_token(answer.token_serial, failed, settled.claims, &mut retry)
                         .await?;
                 }
                 (Some((Verdict::Denied, call)), _) => return Err(GraphError::Denied { call }),

@@ -79,7 +79,8 @@ pub enum GraphError {
     },
     /// The application may not do that.
     #[error(
-        "Microsoft Graph denied access ({call}); grant the application the application permissions User.Read.All and Directory.Read.All, with admin consent"
+        "Microsoft Graph denied access ({call}); grant the application the application permission {}, with admin consent",
+        permission(call.operation)
     )]
     Denied {
         /// The answer.
@@ -164,6 +165,16 @@ fn told_wait(retry_after_ms: Option<u64>) -> String {
     retry_after_ms.map_or_else(String::new, |ms| {
         format!("; the server asks to wait {ms} ms before another attempt")
     })
+}
+
+/// The least application permission that an operation needs.
+/// <https://learn.microsoft.com/graph/api/user-list#permissions>,
+/// <https://learn.microsoft.com/graph/api/directoryobject-getbyids#permissions>
+fn permission(operation: &str) -> &'static str {
+    match operation {
+        "getByIds" => "Directory.Read.All",
+        _ => "User.Read.All",
+    }
 }
 
 /// The longest error code that is repeated, in characters. Graph's are below 60.

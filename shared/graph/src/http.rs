@@ -8,6 +8,7 @@ use rollcall_ambient::Ambient;
 use serde_json::Value;
 use url::Url;
 
+use crate::challenge::{self, Claims};
 use crate::error::{FailedCall, GraphError, loggable_code};
 use crate::exchange::{CLIENT_REQUEST_ID, Received, Transport, id_header};
 use crate::page::Broken;
@@ -161,7 +162,7 @@ pub(crate) fn judge(status: u16) -> Verdict {
 enum Outcome {
     Answered(Answer),
     Faulty(Fault),
-    Unauthorised(Box<FailedCall>),
+    Unauthorised(Box<FailedCall>, Option<Claims>),
     Failed(GraphError),
 }
 
@@ -211,19 +212,22 @@ impl Http {
             match self.attempt(call, &bearer, retry).await {
                 Outcome::Answered(answer) => return Ok(answer),
                 Outcome::Faulty(fault) => retry.wait(fault).await?,
-                Outcome::Unauthorised(failed) => {
-                    self.renew_token(bearer.serial, failed, retry).await?;
+                Outcome::Unauthorised(failed, claims) => {
+                    self.renew_token(bearer.serial, failed, claims, retry)
+                        .await?;
                 }
                 Outcome::Failed(error) => return Err(error),
             }
         }
     }
 
-    /// Drops the token that was answered by a 401, once a request.
+    /// Drops the token that was answered by a 401, once a request. The next one is asked for with the
+    /// claims that the answer wants.
     pub(crate) async fn renew_token(
         &self,
         serial: u64,
         failed: Box<FailedCall>,
+        claims: Option<Claims>,
         retry: &mut Retry<'_>,
     ) -> Result<(), GraphError> {
         if retry.token_renewed {
@@ -234,7 +238,7 @@ impl Http {
             });
         }
         retry.token_renewed = true;
-        self.tokens.discard(serial).await;
+        self.tokens.discard(serial, claims).await;
         Ok(())
     }
 
@@ -336,8 +340,9 @@ fn outcome(call: &Call, received: Received, token_serial: u64) -> Outcome {
         Verdict::Passing => Outcome::Faulty(Fault::passing(failed, received.retry_after_ms())),
         Verdict::Good | Verdict::Odd => Outcome::Faulty(Fault::broken(failed)),
         Verdict::Unauthorised => {
-            failed.cause = challenge(&received);
-            Outcome::Unauthorised(failed)
+            let header = received.header("www-authenticate");
+            failed.cause = header.and_then(challenge::error);
+            Outcome::Unauthorised(failed, header.and_then(Claims::of))
         }
         Verdict::Denied => Outcome::Failed(GraphError::Denied { call: failed }),
         Verdict::Redirect => Outcome::Failed(
@@ -369,12 +374,10 @@ fn refused(call: &Call, status: u16, error: &ToldError, failed: Box<FailedCall>)
     }
 }
 
-/// What a 401 asks for beyond a token: `insufficient_claims` and the like.
-/// <https://learn.microsoft.com/entra/identity-platform/claims-challenge>
-fn challenge(received: &Received) -> Option<String> {
-    let header = received.header("www-authenticate")?;
-    let error = header.split_once("error=\"")?.1.split_once('"')?.0;
-    loggable_code(error)
+/// Reads an error body for the tests of damaged ones.
+#[cfg(test)]
+pub(crate) fn tells(body: &[u8]) -> bool {
+    told_error(body).is_one
 }
 
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@
 //!
 //! It promises:
 //! - A page is taken as a whole or not at all. Whatever is not a page (cut off, broken, an error in
-//!   a 200, a user without an id) is asked for again, and then it is an error: never an empty page.
+//!   a 200, a user without an id, a property twice) is asked for again, and then it is an error: never an empty page.
 //! - The access token goes to the configured origin only, over TLS (plain HTTP to a loopback
 //!   address excepted). No redirect is followed.
 //! - Throttling and passing faults are waited out, each request within
@@ -23,6 +23,7 @@
 
 mod batch;
 mod certificate;
+mod challenge;
 mod client;
 mod config;
 mod confirm;
@@ -31,6 +32,8 @@ mod exchange;
 mod http;
 mod identity;
 mod link;
+#[cfg(test)]
+mod mutated_tests;
 mod page;
 mod retry;
 mod token;

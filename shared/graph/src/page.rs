@@ -1,17 +1,49 @@
 //! Makes sense of the body of a page: as a whole, or not at all.
 
+use std::fmt;
+
 use rollcall_core::delta::{DeltaUser, Removal, Told};
 use rollcall_core::ids::ObjectId;
 use rollcall_core::user::{AttributeMap, GraphUser};
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// Why a body is not what it should be. The text is fixed: what is in a body is never repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Broken(pub(crate) &'static str);
 
-/// One object of a page.
-type Row = Map<String, Value>;
+type Properties = Map<String, Value>;
+
+/// One object of a page. A property that stands in it twice is no property: where the middle of a
+/// body is missing, two users become one.
+struct Row(Properties);
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RowVisitor)
+    }
+}
+
+struct RowVisitor;
+
+impl<'de> Visitor<'de> for RowVisitor {
+    type Value = Row;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut properties: A) -> Result<Row, A::Error> {
+        let mut row = Properties::new();
+        while let Some((name, value)) = properties.next_entry()? {
+            if row.insert(name, value).is_some() {
+                return Err(A::Error::custom("a property stands in an object twice"));
+            }
+        }
+        Ok(Row(row))
+    }
+}
 
 /// A page of any collection.
 #[derive(Deserialize)]
@@ -24,10 +56,15 @@ struct Page {
     error: Option<Value>,
 }
 
+/// A body that is JSON from its first byte to its last. What is skipped has to be text as well, which
+/// serde_json does not look at by itself.
+pub(crate) fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
+}
+
 /// The rows of a page that is whole, and its next link and delta link.
 fn whole(body: &[u8]) -> Result<(Vec<Row>, [Option<String>; 2]), Broken> {
-    let page: Page =
-        serde_json::from_slice(body).map_err(|_| Broken("the body is not a whole page"))?;
+    let page: Page = parsed(body).ok_or(Broken("the body is not a whole page"))?;
     if page.error.is_some() {
         return Err(Broken("the page holds an error"));
     }
@@ -59,7 +96,7 @@ pub(crate) fn delta(
         (Some(_), Some(_)) => return Err(Broken("the page has a next link and a delta link")),
         (None, None) => return Err(Broken("the page has neither next link nor delta link")),
     };
-    let users = rows.iter().map(|row| delta_user(row, attributes));
+    let users = rows.iter().map(|row| delta_user(&row.0, attributes));
     Ok((users.collect::<Result<_, _>>()?, end))
 }
 
@@ -69,25 +106,25 @@ pub(crate) fn users(
     attributes: &AttributeMap,
 ) -> Result<(Vec<GraphUser>, Option<String>), Broken> {
     let (rows, next) = page(body)?;
-    let users = rows.iter().map(|row| user(row, attributes));
+    let users = rows.iter().map(|row| user(&row.0, attributes));
     Ok((users.collect::<Result<_, _>>()?, next))
 }
 
 /// A page of objects of which only the ids matter, and the text of its next link.
 pub(crate) fn ids(body: &[u8]) -> Result<(Vec<ObjectId>, Option<String>), Broken> {
     let (rows, next) = page(body)?;
-    let ids = rows.iter().map(id);
+    let ids = rows.iter().map(|row| id(&row.0));
     Ok((ids.collect::<Result<_, _>>()?, next))
 }
 
 /// The objects of an answer that is not paged, with `accountEnabled`.
 pub(crate) fn accounts(body: &[u8]) -> Result<Vec<(ObjectId, Option<bool>)>, Broken> {
     let (rows, _) = page(body)?;
-    rows.iter().map(account).collect()
+    rows.iter().map(|row| account(&row.0)).collect()
 }
 
 /// One object with `accountEnabled`.
-pub(crate) fn account(row: &Row) -> Result<(ObjectId, Option<bool>), Broken> {
+pub(crate) fn account(row: &Properties) -> Result<(ObjectId, Option<bool>), Broken> {
     Ok((id(row)?, account_enabled(row)?))
 }
 
@@ -99,7 +136,7 @@ pub(crate) fn count(body: &[u8]) -> Result<u64, Broken> {
     digits.parse().map_err(|_| Broken("the count is no number"))
 }
 
-fn user(row: &Row, attributes: &AttributeMap) -> Result<GraphUser, Broken> {
+fn user(row: &Properties, attributes: &AttributeMap) -> Result<GraphUser, Broken> {
     Ok(GraphUser {
         id: id(row)?,
         user_principal_name: text(row, "userPrincipalName")?,
@@ -114,7 +151,7 @@ fn user(row: &Row, attributes: &AttributeMap) -> Result<GraphUser, Broken> {
     })
 }
 
-fn delta_user(row: &Row, attributes: &AttributeMap) -> Result<DeltaUser, Broken> {
+fn delta_user(row: &Properties, attributes: &AttributeMap) -> Result<DeltaUser, Broken> {
     let none = DeltaUser::new(id(row)?);
     if let Some(removed) = row.get("@removed") {
         return Ok(DeltaUser {
@@ -152,13 +189,13 @@ fn removal(removed: &Value) -> Result<Removal, Broken> {
     }
 }
 
-fn id(row: &Row) -> Result<ObjectId, Broken> {
+fn id(row: &Properties) -> Result<ObjectId, Broken> {
     let id = row.get("id").and_then(Value::as_str);
     let id = id.ok_or(Broken("an object without an id"))?;
     ObjectId::new(id).map_err(|_| Broken("an object with a malformed id"))
 }
 
-fn account_enabled(row: &Row) -> Result<Option<bool>, Broken> {
+fn account_enabled(row: &Properties) -> Result<Option<bool>, Broken> {
     match row.get("accountEnabled") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(enabled)) => Ok(Some(*enabled)),
@@ -166,7 +203,7 @@ fn account_enabled(row: &Row) -> Result<Option<bool>, Broken> {
     }
 }
 
-fn text(row: &Row, property: &str) -> Result<Option<String>, Broken> {
+fn text(row: &Properties, property: &str) -> Result<Option<String>, Broken> {
     match row.get(property) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -335,6 +372,8 @@ mod tests {
             r#"{"id":"a/b"}"#,
             r#"{"id":"a","accountEnabled":"true"}"#,
             r#"{"id":"a","mail":{}}"#,
+            // The end of one and the beginning of another are missing.
+            r#"{"id":"a","mail":"x","id":"c"}"#,
         ] {
             let body = format!(r#"{{"value":[{{"id":"b"}},{user}]}}"#);
             assert!(users(body.as_bytes(), &none()).is_err(), "{user}");

@@ -12,10 +12,12 @@ use tokio::sync::Mutex;
 use url::{Url, form_urlencoded};
 
 use crate::certificate::Certificate;
+use crate::challenge::Claims;
 use crate::config::{Credential, Endpoints, GraphConfig, Kind, Secret};
 use crate::error::{FailedCall, GraphError, loggable_code};
 use crate::exchange::{CLIENT_REQUEST_ID, Received, Transport, id_header};
 use crate::identity::{NoProof, audience};
+use crate::page::parsed;
 use crate::retry::{Fault, Retry};
 
 const OPERATION: &str = "token";
@@ -67,6 +69,8 @@ struct Held {
 struct State {
     held: Option<Held>,
     serial: u64,
+    /// What the next token has to be asked for with.
+    claims: Option<Claims>,
 }
 
 #[derive(Debug)]
@@ -147,10 +151,11 @@ impl Tokens {
             {
                 return Ok(held.bearer.clone());
             }
-            let asked = match self.ask(retry, false).await {
+            let claims = state.claims.clone();
+            let asked = match self.ask(retry, claims.as_ref(), false).await {
                 // The secret may have been replaced since it was read.
                 Err(NoToken::Ever(GraphError::CredentialRejected { .. })) if self.is_kept() => {
-                    self.ask(retry, true).await
+                    self.ask(retry, claims.as_ref(), true).await
                 }
                 asked => asked,
             };
@@ -167,10 +172,14 @@ impl Tokens {
         }
     }
 
-    /// Forgets the token with this serial number, unless another has replaced it.
-    pub(crate) async fn discard(&self, serial: u64) {
+    /// Forgets the token with this serial number, unless another has replaced it. The next one is
+    /// asked for with the claims that Graph wants.
+    pub(crate) async fn discard(&self, serial: u64, claims: Option<Claims>) {
         let mut state = self.state.lock().await;
-        state.held.take_if(|held| held.bearer.serial == serial);
+        let discarded = state.held.take_if(|held| held.bearer.serial == serial);
+        if discarded.is_some() {
+            state.claims = claims;
+        }
     }
 
     fn is_federated(&self) -> bool {
@@ -215,11 +224,14 @@ impl Tokens {
     }
 
     /// What is sent: the client credentials grant.
-    fn form(&self, proof: &Proof) -> String {
+    fn form(&self, proof: &Proof, claims: Option<&Claims>) -> String {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials")
             .append_pair("client_id", &self.client_id)
             .append_pair("scope", &self.scope);
+        if let Some(Claims(claims)) = claims {
+            form.append_pair("claims", claims);
+        }
         match proof {
             Proof::Secret(secret) => form.append_pair("client_secret", secret.expose()),
             Proof::Assertion(assertion) => form
@@ -231,9 +243,14 @@ impl Tokens {
 
     /// Asks once, with a secret that is read afresh or not.
     /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
-    async fn ask(&self, retry: &Retry<'_>, afresh: bool) -> Result<Granted, NoToken> {
+    async fn ask(
+        &self,
+        retry: &Retry<'_>,
+        claims: Option<&Claims>,
+        afresh: bool,
+    ) -> Result<Granted, NoToken> {
         let client_request_id = self.ambient.random_uuid();
-        let form = self.form(&self.proof(afresh).await?);
+        let form = self.form(&self.proof(afresh).await?, claims);
         let mut request = Request::new(Method::POST, self.address.clone());
         *request.timeout_mut() = Some(retry.attempt_limit());
         let headers = request.headers_mut();
@@ -266,6 +283,7 @@ impl Tokens {
 impl State {
     fn hold(&mut self, granted: Granted, asked_at_ms: u64) -> Bearer {
         self.serial += 1;
+        self.claims = None;
         let bearer = Bearer {
             header: granted.header,
             serial: self.serial,
@@ -328,7 +346,7 @@ fn judge(received: &Received, is_federated: bool) -> Result<Granted, NoToken> {
         }
     };
     // Throttling comes as plain text, and gateways answer with HTML.
-    let told: Told = serde_json::from_slice(body).unwrap_or_default();
+    let told: Told = parsed(body).unwrap_or_default();
     if status == 200 {
         return told.granted().ok_or_else(|| {
             failed
@@ -357,6 +375,12 @@ fn judge(received: &Received, is_federated: bool) -> Result<Granted, NoToken> {
     })
 }
 
+/// Whether an answer gives a token, for the tests of damaged ones.
+#[cfg(test)]
+pub(crate) fn grants(received: &Received) -> bool {
+    judge(received, false).is_ok()
+}
+
 /// What a person can do about a permanent error.
 /// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
 fn remedy(aadsts: Option<u32>) -> &'static str {
@@ -377,6 +401,10 @@ fn remedy(aadsts: Option<u32>) -> &'static str {
         Some(700_016) => {
             "the directory does not know the application: check client_id and directory_id, and \
              give admin consent"
+        }
+        Some(65_001 | 7_000_229) => {
+            "the directory has not consented to the application: an administrator of the directory \
+             has to grant admin consent to it"
         }
         Some(7_000_112) => "the application is disabled in the directory: enable it",
         Some(90_002 | 900_023) => {

@@ -143,6 +143,8 @@ pub(crate) struct Envelope {
     pub(crate) login: bool,
     /// What the request costs, in resource units.
     pub(crate) units: u32,
+    /// Which share of its tenant's units is used, from where on that is told.
+    pub(crate) used: Option<f64>,
 }
 
 /// A draft written down.
@@ -205,6 +207,9 @@ impl Envelope {
             put("client-request-id", &self.client_request_id);
             put("x-ms-ags-diagnostic", DIAGNOSTIC);
             put("x-ms-resource-unit", &self.units.to_string());
+            if let Some(used) = self.used {
+                put("x-ms-throttle-limit-percentage", &format!("{used:.1}"));
+            }
         }
         if !written.body.is_empty() {
             put("content-type", written.content_type);

@@ -107,18 +107,64 @@ pub(crate) fn status_draft(status: u16, retry_after_s: Option<u32>, body: &Error
         ErrorBody::EmptyCode => graph("", ""),
         ErrorBody::Empty => raw(status, "text/plain", Vec::new(), headers),
         ErrorBody::Html => raw(status, "text/html", html(status).into_bytes(), headers),
-        ErrorBody::Text(text) => raw(status, "text/plain", text.as_bytes().to_vec(), headers),
-        ErrorBody::Login {
-            error,
-            aadsts,
-            message,
-        } => Draft::Login(LoginError {
-            status,
-            error,
-            aadsts: *aadsts,
-            message: (*message).to_owned(),
-            headers,
-        }),
+        ErrorBody::Plain => raw(status, "text/plain", b"Too Many Requests".to_vec(), headers),
+        ErrorBody::Login(aadsts) => {
+            let (error, message) = login_words(*aadsts);
+            Draft::Login(LoginError {
+                status,
+                error,
+                aadsts: *aadsts,
+                message: message.to_owned(),
+                headers,
+            })
+        }
+    }
+}
+
+/// The OAuth error and the message that the token endpoint has for a number.
+/// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
+fn login_words(aadsts: u32) -> (&'static str, &'static str) {
+    match aadsts {
+        90_033 => (
+            "temporarily_unavailable",
+            "A transient error has occurred. Please try again.",
+        ),
+        7_000_215 => ("invalid_client", "Invalid client secret provided."),
+        7_000_222 => (
+            "invalid_client",
+            "The provided client secret keys are expired.",
+        ),
+        700_024 => (
+            "invalid_client",
+            "Client assertion is not within its valid time range.",
+        ),
+        700_027 => (
+            "invalid_client",
+            "Client assertion failed signature validation.",
+        ),
+        70_021 => (
+            "invalid_request",
+            "No matching federated identity record found for presented assertion.",
+        ),
+        65_001 => (
+            "invalid_grant",
+            "The user or administrator has not consented to use the application.",
+        ),
+        7_000_112 => ("unauthorized_client", "Application is disabled."),
+        7_000_229 => (
+            "invalid_client",
+            "The client application is missing service principal in the tenant.",
+        ),
+        700_016 => (
+            "unauthorized_client",
+            "Application was not found in the directory.",
+        ),
+        90_002 => ("invalid_request", "Tenant not found."),
+        53_003 => (
+            "access_denied",
+            "Access has been blocked by Conditional Access policies.",
+        ),
+        _ => ("invalid_request", "The request is not valid."),
     }
 }
 

@@ -29,7 +29,8 @@ pub enum Fault {
     SyncState(SyncStateError),
     /// 401: the bearer of the request is no longer good, and does not become good again.
     ExpiredBearer,
-    /// 401 with a claims challenge: a new token is wanted, with these claims.
+    /// 401 with a claims challenge: a new token is wanted, with these claims. Until then, every bearer
+    /// is challenged.
     ClaimsChallenge,
     /// 403 `Authorization_RequestDenied`.
     Denied,
@@ -102,16 +103,9 @@ pub enum ErrorBody {
     /// A page of a proxy on the way.
     Html,
     /// Plain text, as the token endpoint has it for a 429.
-    Text(&'static str),
-    /// The token endpoint's form.
-    Login {
-        /// The OAuth error.
-        error: &'static str,
-        /// The number after AADSTS.
-        aadsts: u32,
-        /// The message.
-        message: &'static str,
-    },
+    Plain,
+    /// The token endpoint's form, with the number after AADSTS.
+    Login(u32),
 }
 
 /// Why a page token is refused.
@@ -199,34 +193,20 @@ impl Fault {
         Self::Status {
             status: 429,
             retry_after_s: Some(retry_after_s),
-            body: ErrorBody::Text("Too Many Requests"),
+            body: ErrorBody::Plain,
         }
     }
 
     /// The token endpoint's passing fault, AADSTS90033.
     #[must_use]
     pub fn login_transient() -> Self {
-        Self::status_with(
-            503,
-            ErrorBody::Login {
-                error: "temporarily_unavailable",
-                aadsts: 90033,
-                message: "A transient error has occurred. Please try again.",
-            },
-        )
+        Self::status_with(503, ErrorBody::Login(90_033))
     }
 
     /// The token endpoint's answer to a secret that has run out, AADSTS7000222.
     #[must_use]
     pub fn login_refused() -> Self {
-        Self::status_with(
-            401,
-            ErrorBody::Login {
-                error: "invalid_client",
-                aadsts: 7_000_222,
-                message: "The provided client secret keys are expired.",
-            },
-        )
+        Self::status_with(401, ErrorBody::Login(7_000_222))
     }
 
     /// Whether the fault is there instead of an answer.

@@ -13,21 +13,20 @@ use uuid::Uuid;
 use crate::answer::{Answer, Draft, Envelope, GraphError, Raw, json_bytes};
 use crate::batch::{self, BatchItem};
 use crate::delta;
-use crate::directory::Directory;
 use crate::errors;
 use crate::fault::{self, Fault};
-use crate::hooks::{FaultRule, Hits, Hooks, Matcher, Moment, Seen};
+use crate::hooks::{Hits, Hooks, Seen};
 use crate::lists::{self, List, PageRequest};
 use crate::log::{LogEntry, RequestLog};
 use crate::login::{self, Bearers};
 use crate::objects;
 use crate::request::{self, Endpoint, Query, Target};
-use crate::tenant::{Tenant, TenantSpec, lock};
+use crate::tenant::{Tenant, lock};
 
 /// Microsoft Graph and its login, with everything that controls them. Cheap to clone; all clones
 /// are the same service.
 #[derive(Clone)]
-pub struct Graph(Arc<Inner>);
+pub struct Graph(pub(crate) Arc<Inner>);
 
 impl fmt::Debug for Graph {
     /// Without the bearers.
@@ -38,13 +37,13 @@ impl fmt::Debug for Graph {
     }
 }
 
-struct Inner {
-    origin: String,
-    ambient: Ambient,
-    tenants: Mutex<BTreeMap<Uuid, Tenant>>,
-    bearers: Mutex<Bearers>,
-    hooks: Mutex<Hooks>,
-    log: Mutex<RequestLog>,
+pub(crate) struct Inner {
+    pub(crate) origin: String,
+    pub(crate) ambient: Ambient,
+    pub(crate) tenants: Mutex<BTreeMap<Uuid, Tenant>>,
+    pub(crate) bearers: Mutex<Bearers>,
+    pub(crate) hooks: Mutex<Hooks>,
+    pub(crate) log: Mutex<RequestLog>,
 }
 
 /// A request, or one inside a batch, taken apart.
@@ -59,7 +58,7 @@ struct Call<'a> {
     bearer: Option<&'a str>,
     body: &'a [u8],
     tenant: Option<&'a Tenant>,
-    /// What is wrong with the bearer.
+    /// What is wrong with the bearer, or that too much was asked.
     refusal: Option<&'a GraphError>,
     envelope: &'a Envelope,
 }
@@ -85,84 +84,15 @@ impl Graph {
         &self.0.origin
     }
 
-    // === Control ===
-
-    /// Makes a tenant. One with the same directory id is replaced.
-    pub fn add_tenant(&self, spec: TenantSpec) -> Tenant {
-        let tenant = Tenant::new(self.0.ambient.clone(), spec);
-        lock(&self.0.tenants).insert(tenant.directory_id(), tenant.clone());
-        tenant
-    }
-
-    /// Makes every bearer that a tenant was given so far useless.
-    pub fn revoke_bearers(&self, tenant: &Tenant) {
-        lock(&self.0.bearers).revoke_all(tenant.directory_id());
-    }
-
-    /// Adds a rule that makes faults.
-    pub fn add_fault(&self, rule: FaultRule) {
-        lock(&self.0.hooks).add_rule(rule);
-    }
-
-    /// Takes all fault rules away.
-    pub fn clear_faults(&self) {
-        lock(&self.0.hooks).clear_rules();
-    }
-
-    /// Changes a tenant's directory once, right before the first request that fits is answered.
-    pub fn before(
-        &self,
-        tenant: &Tenant,
-        when: Matcher,
-        change: impl FnOnce(&mut Directory) + Send + 'static,
-    ) {
-        let when = when.tenant(tenant.directory_id());
-        lock(&self.0.hooks).add_script(when, Moment::Before, Box::new(change));
-    }
-
-    /// Changes a tenant's directory once, right after the first request that fits was answered.
-    pub fn after(
-        &self,
-        tenant: &Tenant,
-        when: Matcher,
-        change: impl FnOnce(&mut Directory) + Send + 'static,
-    ) {
-        let when = when.tenant(tenant.directory_id());
-        lock(&self.0.hooks).add_script(when, Moment::After, Box::new(change));
-    }
-
-    /// How many scripted changes wait for their request still.
-    #[must_use]
-    pub fn scripts_left(&self) -> usize {
-        lock(&self.0.hooks).scripts_left()
-    }
-
-    /// The requests so far, oldest first, at most [`crate::LOG_ENTRIES_MAX`].
-    #[must_use]
-    pub fn log(&self) -> Vec<LogEntry> {
-        lock(&self.0.log).entries()
-    }
-
-    /// How many requests there were to an endpoint.
-    #[must_use]
-    pub fn requests(&self, endpoint: Endpoint) -> u64 {
-        lock(&self.0.log).count(endpoint)
-    }
-
-    /// Empties the log and the counters.
-    pub fn clear_log(&self) {
-        lock(&self.0.log).clear();
-    }
-
-    // === Answers ===
-
     /// Answers a request. Only path and query of its URI count.
     #[must_use]
     pub fn handle(&self, request: &Request<Bytes>) -> Answer {
         let target = Target::of(request.method(), request.uri().path());
         let query = Query::parse(request.uri().query());
-        let envelope = self.envelope(request.headers(), &target, &query);
+        let mut envelope = self.envelope(request.headers(), &target, &query);
         let (tenant, refusal) = self.identify(request.headers(), &target);
+        let (refusal, used) = charge(tenant.as_ref(), refusal, &envelope);
+        envelope.used = used;
         let path = request
             .uri()
             .path_and_query()
@@ -208,6 +138,7 @@ impl Graph {
             gzip: request::accepts_gzip(headers),
             login: target.endpoint() == Endpoint::Token,
             units: target.units(query),
+            used: None,
         }
     }
 
@@ -250,10 +181,14 @@ impl Graph {
             }
         };
         run(&mut hits.before);
-        if hits.faults.contains(&Fault::ExpiredBearer)
-            && let Some(bearer) = call.bearer
-        {
-            lock(&self.0.bearers).revoke(bearer);
+        if let Some(bearer) = call.bearer {
+            let mut bearers = lock(&self.0.bearers);
+            if hits.faults.contains(&Fault::ExpiredBearer) {
+                bearers.revoke(bearer);
+            }
+            if hits.faults.contains(&Fault::ClaimsChallenge) {
+                bearers.demand_claims(bearer);
+            }
         }
         let user = match &call.target {
             Target::User { key } => Some(key.as_str()),
@@ -356,14 +291,22 @@ impl Graph {
         };
         let headers: HeaderMap = item.headers.iter().filter_map(header).collect();
         let body = json_bytes(&item.body);
+        let query = Query::parse(Some(query));
+        // Each costs what it costs by itself.
+        let envelope = Envelope {
+            units: target.units(&query),
+            ..outer.envelope.clone()
+        };
+        let (refusal, _) = charge(outer.tenant, outer.refusal.cloned(), &envelope);
         let call = Call {
             endpoint: Endpoint::BatchItem,
             target,
             method: method.to_string(),
-            query: Query::parse(Some(query)),
+            query,
             url: format!("{}{asked}", self.0.origin),
             headers: &headers,
             body: &body,
+            refusal: refusal.as_ref(),
             ..*outer
         };
         let seen = self.seen(&call);
@@ -387,6 +330,21 @@ impl Graph {
             faulted: !hits.faults.is_empty(),
             client_request_id: request::text(call.headers, "client-request-id").map(str::to_owned),
         });
+    }
+}
+
+/// Takes a request's units out of its tenant's bucket. Gives why it is not answered, if there were not
+/// enough or it has a reason already, and which share of the bucket is used.
+fn charge(
+    tenant: Option<&Tenant>,
+    refusal: Option<GraphError>,
+    envelope: &Envelope,
+) -> (Option<GraphError>, Option<f64>) {
+    match tenant {
+        Some(tenant) if refusal.is_none() && !envelope.login => {
+            tenant.charge(envelope.units, envelope.now_ms)
+        }
+        _ => (refusal, None),
     }
 }
 

@@ -10,11 +10,11 @@ use crate::request::Endpoint;
 /// inside a `$batch` too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Matcher {
-    endpoint: Option<Endpoint>,
-    tenant: Option<Uuid>,
-    page: Option<u32>,
-    user: Option<Uuid>,
-    nth: Option<u64>,
+    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) tenant: Option<Uuid>,
+    pub(crate) page: Option<u32>,
+    pub(crate) user: Option<Uuid>,
+    pub(crate) nth: Option<u64>,
 }
 
 impl Matcher {
@@ -94,6 +94,8 @@ pub enum Times {
     Times(u64),
     /// Until the rules are cleared.
     Forever,
+    /// Every second time until then, beginning with the first: what is behind is only some replicas.
+    Alternately,
 }
 
 /// A fault, and when it happens. Rules are tried in the order in which they were added. Several can
@@ -237,6 +239,7 @@ impl ArmedRule {
             Times::Once => self.used < 1,
             Times::Times(times) => self.used < times,
             Times::Forever => true,
+            Times::Alternately => self.fitting % 2 == 1,
         };
         let acts = left && !replaced && self.fitting >= self.rule.when.nth.unwrap_or(1);
         self.used += u64::from(acts);

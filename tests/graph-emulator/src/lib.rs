@@ -9,17 +9,21 @@
 //! at that moment; page tokens are long, opaque and escaped, and can expire; ids come back from
 //! `getByIds` and `$batch` in any order; deltas tell what changed and no more; bearers are checked on every call; `accountEnabled` is
 //! answered only when it is selected; bodies are gzip in chunks. Beyond that, a [`Fault`] can be had
-//! for any request ([`Graph::add_fault`]), and the directory can change between any two
+//! for any request ([`Graph::add_fault`], or as text by [`FaultScript`]), and the directory can change between any two
 //! ([`Graph::before`], [`Graph::after`], [`Tenant::directory`]).
+//!
+//! It counts resource units, and throttles whoever asks for more than a tenant of its size has, as the
+//! service does ([`Tenant::set_units_max`]).
 //!
 //! It never writes to a log or a disk, never listens beyond 127.0.0.1, and never invents a fault
 //! that no rule asked for. It has no query engine (`$filter`, `$orderby`, `$expand` and `$search`
-//! are refused) and no throttling of its own.
+//! are refused).
 
 mod answer;
 mod assertion;
 mod batch;
 mod changes;
+mod control;
 mod delta;
 mod directory;
 mod errors;
@@ -34,8 +38,10 @@ mod objects;
 mod people;
 mod property;
 mod request;
+mod script;
 mod server;
 mod tenant;
+mod throttle;
 mod time;
 mod user;
 
@@ -49,6 +55,7 @@ pub use hooks::{FaultRule, Matcher, Times};
 pub use log::{LOG_ENTRIES_MAX, LogEntry};
 pub use people::Population;
 pub use request::Endpoint;
+pub use script::{FaultScript, ScriptError};
 pub use server::Emulator;
 pub use tenant::{Paging, TOKEN_LIFE_S, Tenant, TenantSpec};
 pub use user::User;

@@ -1,15 +1,15 @@
 //! The token endpoint, and the bearers that it gave out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rollcall_ambient::Ambient;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 use uuid::Uuid;
 
 use crate::answer::{Draft, GraphError, LOGIN_JSON, LoginError, Raw, json_bytes};
 use crate::assertion;
-use crate::errors::{bearer_error, expired_bearer};
+use crate::errors::{bearer_error, claims_challenge, expired_bearer};
 use crate::ledger::{Ledger, random_text};
 use crate::tenant::Tenant;
 
@@ -27,14 +27,23 @@ struct Grant {
     directory_id: Uuid,
     expires_ms: u64,
     revoked: bool,
+    /// Whether it was asked for with claims.
+    has_claims: bool,
 }
 
 /// All bearers.
-pub(crate) struct Bearers(Ledger<Grant>);
+pub(crate) struct Bearers {
+    grants: Ledger<Grant>,
+    /// The directories that take only bearers that were asked for with claims.
+    demanding: BTreeSet<Uuid>,
+}
 
 impl Bearers {
     pub(crate) fn new() -> Self {
-        Self(Ledger::new())
+        Self {
+            grants: Ledger::new(),
+            demanding: BTreeSet::new(),
+        }
     }
 
     /// Whose bearer it is, and what is wrong with it.
@@ -46,29 +55,40 @@ impl Bearers {
         let Some(bearer) = bearer.filter(|bearer| !bearer.is_empty()) else {
             return (None, Some(bearer_error("Access token is empty.")));
         };
-        match self.0.get(bearer) {
+        match self.grants.get(bearer) {
             None => (None, Some(bearer_error("Invalid authentication token."))),
             Some(grant) => {
-                let good = !grant.revoked && now_ms < grant.expires_ms;
-                let refusal = (!good).then(expired_bearer);
+                let demands = self.demanding.contains(&grant.directory_id);
+                let refusal = match () {
+                    () if grant.revoked || now_ms >= grant.expires_ms => Some(expired_bearer()),
+                    () if demands && !grant.has_claims => Some(claims_challenge()),
+                    () => None,
+                };
                 (Some(grant.directory_id), refusal)
             }
         }
     }
 
+    /// From now on the directory of a bearer takes no bearer without claims.
+    pub(crate) fn demand_claims(&mut self, bearer: &str) {
+        if let Some(grant) = self.grants.get(bearer) {
+            self.demanding.insert(grant.directory_id);
+        }
+    }
+
     pub(crate) fn revoke(&mut self, bearer: &str) {
-        if let Some(grant) = self.0.get_mut(bearer) {
+        if let Some(grant) = self.grants.get_mut(bearer) {
             grant.revoked = true;
         }
     }
 
     pub(crate) fn revoke_all(&mut self, directory_id: Uuid) {
-        for grant in self.0.values_mut() {
+        for grant in self.grants.values_mut() {
             grant.revoked |= grant.directory_id == directory_id;
         }
     }
 
-    fn issue(&mut self, ambient: &Ambient, tenant: &Tenant) -> Draft {
+    fn issue(&mut self, ambient: &Ambient, tenant: &Tenant, has_claims: bool) -> Draft {
         let life_s = tenant.token_life_s();
         let spread_s = life_s.end().saturating_sub(*life_s.start());
         let expires_in_s = life_s.start() + ambient.random_up_to(spread_s);
@@ -85,8 +105,9 @@ impl Bearers {
                 .now_ms()
                 .saturating_add(expires_in_s.saturating_mul(1_000)),
             revoked: false,
+            has_claims,
         };
-        self.0.put(bearer, grant);
+        self.grants.put(bearer, grant);
         Draft::Raw(Raw {
             status: 200,
             content_type: LOGIN_JSON,
@@ -107,8 +128,11 @@ pub(crate) fn answer(
     body: &[u8],
 ) -> Draft {
     let now_s = ambient.now_ms() / 1_000;
+    let mut form = form_urlencoded::parse(body);
+    let claims = form.find(|(name, _)| name == "claims");
+    let has_claims = claims.is_some_and(|(_, claims)| is_object(&claims));
     match checked(now_s, origin, directory, tenant, body) {
-        Ok(tenant) => bearers.issue(ambient, tenant),
+        Ok(tenant) => bearers.issue(ambient, tenant, has_claims),
         Err(error) => Draft::Login(error),
     }
 }
@@ -161,6 +185,10 @@ fn checked<'a>(
         check_secret(tenant, given("client_secret"))?;
     }
     Ok(tenant)
+}
+
+fn is_object(json: &str) -> bool {
+    serde_json::from_str::<Map<String, Value>>(json).is_ok()
 }
 
 fn check_scope(origin: &str, scope: &str) -> Result<(), LoginError> {

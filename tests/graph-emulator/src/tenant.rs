@@ -8,11 +8,13 @@ use fastrand::Rng;
 use rollcall_ambient::Ambient;
 use uuid::Uuid;
 
+use crate::answer::GraphError;
 use crate::assertion::{FederatedCredential, Registered, Trusted};
 use crate::delta::{DELTA_LIFE_MS, DeltaTokens};
 use crate::directory::Directory;
 use crate::lists::Cursors;
 use crate::people::{Population, random_uuid};
+use crate::throttle::Bucket;
 
 /// How long a bearer lives, in seconds: Entra draws between 60 and 90 minutes.
 /// Source: "Access tokens in the Microsoft identity platform", section "Token lifetime".
@@ -119,6 +121,7 @@ struct Inner {
     directory: Mutex<Directory>,
     cursors: Mutex<Cursors>,
     delta_tokens: Mutex<DeltaTokens>,
+    bucket: Mutex<Bucket>,
     settings: Mutex<Settings>,
 }
 
@@ -146,6 +149,7 @@ impl Tenant {
             directory: Mutex::new(Directory::new(ambient, spec.population)),
             cursors: Mutex::new(Cursors::new()),
             delta_tokens: Mutex::new(DeltaTokens::new()),
+            bucket: Mutex::default(),
             settings: Mutex::new(Settings {
                 paging: spec.paging,
                 trusted: Trusted::default(),
@@ -192,6 +196,19 @@ impl Tenant {
     /// Lets the bearers that are issued from now on live so many seconds, at least and at most.
     pub fn set_token_life_s(&self, seconds: RangeInclusive<u64>) {
         lock(&self.0.settings).token_life_s = seconds;
+    }
+
+    /// How many resource units the application has in ten seconds, in place of what the service gives
+    /// for a directory of its size.
+    pub fn set_units_max(&self, units: u32) {
+        lock(&self.0.bucket).units_max = Some(units);
+    }
+
+    /// Takes units for a request. Gives the 429 if there were not enough, and which share is used, from
+    /// where on that is told.
+    pub(crate) fn charge(&self, units: u32, now_ms: u64) -> (Option<GraphError>, Option<f64>) {
+        let users = self.directory().len();
+        lock(&self.0.bucket).charge(users, units, now_ms)
     }
 
     /// Registers a certificate with the application, in DER, in place of an earlier one. Gives whether

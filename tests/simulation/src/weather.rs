@@ -134,6 +134,7 @@ impl Weather {
             },
             Theme::Restarts => Self {
                 dead_token: 250,
+                list_lost: dice.of([self.list_lost, 100]),
                 spoiled: dice.of([self.spoiled, self.spoiled, 40]),
                 moves: self.moves.max(300),
                 graph: self.graph.max(60),

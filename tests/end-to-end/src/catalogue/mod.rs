@@ -4,16 +4,14 @@
 
 mod rows;
 
-use std::collections::BTreeMap;
-
 use rollcall_core::ids::ObjectId;
 use rollcall_core::run::{FailReason, RunMode, RunState};
-use rollcall_core::status::{Status, StoredUser};
-use rollcall_graph_emulator::{FaultRule, Paging, Population};
+use rollcall_graph_emulator::{FaultScript, Paging, Population};
 use rollcall_store::RunRecord;
 use serde_json::json;
 
-use crate::{Problem, World, object_id};
+use crate::truth::{differs, switched_off, wrongly_off};
+use crate::{Problem, World};
 
 pub use rows::rows;
 
@@ -43,8 +41,8 @@ pub struct Row {
 pub struct Variant {
     /// In a word or two.
     pub what: &'static str,
-    /// The faults, given the world.
-    pub faults: fn(&World) -> Vec<FaultRule>,
+    /// The script of the faults, given the world.
+    pub faults: fn(&World) -> String,
     /// How the run has to end.
     pub ends: Ends,
 }
@@ -93,11 +91,9 @@ pub async fn prove(mode: RunMode, variant: &Variant) -> Result<(), Problem> {
     let world = synced().await?;
     let before = world.users().await?;
     day_of_changes(&world)?;
-    let faults = (variant.faults)(&world);
-    let is_faulty = !faults.is_empty();
-    for fault in faults {
-        world.graph().add_fault(fault);
-    }
+    let faults: FaultScript = (variant.faults)(&world).parse()?;
+    let is_faulty = !faults.0.is_empty();
+    world.graph().play(faults);
     world.graph().clear_log();
     let run = world.sync_in(mode).await?;
     if is_faulty && !world.graph().log().iter().any(|entry| entry.faulted) {
@@ -116,7 +112,7 @@ pub async fn prove(mode: RunMode, variant: &Variant) -> Result<(), Problem> {
     if !is_as_wanted {
         return Err(told(variant, &run, &off, differs(&world, &after)?));
     }
-    if let Some(id) = wrongly(&world, &off)? {
+    if let Some(id) = wrongly_off(&world, &off)? {
         return Err(format!("{}: {id} is off and belongs", variant.what).into());
     }
     world.graph().clear_faults();
@@ -187,62 +183,6 @@ fn day_of_changes(world: &World) -> Result<(), Problem> {
     }
     directory.add_people(6);
     Ok(())
-}
-
-fn switched_off(
-    before: &BTreeMap<ObjectId, StoredUser>,
-    after: &BTreeMap<ObjectId, StoredUser>,
-) -> Vec<ObjectId> {
-    let was_on = before.values().filter(|user| user.status == Status::Active);
-    was_on
-        .filter(|user| {
-            after
-                .get(&user.id)
-                .is_none_or(|it| it.status != Status::Active)
-        })
-        .map(|user| user.id.clone())
-        .collect()
-}
-
-/// Somebody among these who belongs.
-fn wrongly(world: &World, off: &[ObjectId]) -> Result<Option<ObjectId>, Problem> {
-    let directory = world.tenant.directory();
-    for user in directory.users() {
-        let id = object_id(user.id)?;
-        if user.account_enabled == Some(true) && off.contains(&id) {
-            return Ok(Some(id));
-        }
-    }
-    Ok(None)
-}
-
-/// In what the directory differs from the tenant.
-fn differs(
-    world: &World,
-    stored: &BTreeMap<ObjectId, StoredUser>,
-) -> Result<Option<String>, Problem> {
-    let directory = world.tenant.directory();
-    let mut active = 0;
-    for user in directory.users() {
-        let id = object_id(user.id)?;
-        let is_on = user.account_enabled == Some(true);
-        active += usize::from(is_on);
-        let Some(it) = stored.get(&id) else {
-            return Ok(Some(format!("{id} is missing")));
-        };
-        if (it.status == Status::Active) != is_on
-            || it.user_principal_name != user.user_principal_name
-            || it.display_name != user.display_name
-        {
-            return Ok(Some(format!("{id} is not as the tenant has it")));
-        }
-    }
-    let stored_active = stored
-        .values()
-        .filter(|it| it.status == Status::Active)
-        .count();
-    let difference = format!("{stored_active} are on, {active} should be");
-    Ok((stored_active != active).then_some(difference))
 }
 
 /// The table, as it stands in the documentation.

@@ -4,7 +4,6 @@ mod deltas;
 mod pages;
 
 use rollcall_core::run::FailReason;
-use rollcall_graph_emulator::{Endpoint, ErrorBody, Fault, FaultRule, Matcher, Who};
 
 use super::{Ends, Row, Variant};
 use crate::World;
@@ -17,39 +16,18 @@ const REJECTED: Ends = Ends::Failed(FailReason::CredentialRejected);
 const UNSAFE: Ends = Ends::Failed(FailReason::UnsafeLink);
 const EMPTY: Ends = Ends::Failed(FailReason::EmptyEnumeration);
 
-fn page(page: u32) -> Matcher {
-    Matcher::endpoint(Endpoint::Users).page(page)
-}
-
-fn users() -> Matcher {
-    Matcher::endpoint(Endpoint::Users)
-}
-
-fn token() -> Matcher {
-    Matcher::endpoint(Endpoint::Token)
-}
-
-/// A page's fault that happens once, and one that stays.
-macro_rules! once {
-    ($what:literal, $at:expr, $fault:expr, $ends:expr) => {
+/// A form of a fault that is a script of one rule.
+macro_rules! fault {
+    ($what:literal, $script:literal, $ends:expr) => {
         Variant {
             what: $what,
-            faults: |_| vec![FaultRule::once($at, $fault)],
-            ends: $ends,
-        }
-    };
-}
-macro_rules! forever {
-    ($what:literal, $at:expr, $fault:expr, $ends:expr) => {
-        Variant {
-            what: $what,
-            faults: |_| vec![FaultRule::forever($at, $fault)],
+            faults: |_| $script.to_owned(),
             ends: $ends,
         }
     };
 }
 
-use {forever, once};
+use fault;
 
 /// All rows.
 #[must_use]
@@ -70,13 +48,16 @@ fn errors() -> Vec<Row> {
             sends: "429, with or without `Retry-After`",
             client: "waited for, as long as it says; the same URL",
             passing: vec![
-                once!("with", page(2), Fault::throttled(Some(1)), Ends::AsWithout),
-                once!("without", page(3), Fault::throttled(None), Ends::AsWithout),
+                fault!(
+                    "with",
+                    "users page 2 once: status 429 after 1",
+                    Ends::AsWithout
+                ),
+                fault!("without", "users page 3 once: status 429", Ends::AsWithout),
             ],
-            lasting: vec![forever!(
+            lasting: vec![fault!(
                 "without",
-                page(3),
-                Fault::throttled(None),
+                "users page 3 always: status 429",
                 UNAVAILABLE
             )],
         },
@@ -85,39 +66,30 @@ fn errors() -> Vec<Row> {
             sends: "500, 502, 503, 504, with an empty code, with HTML",
             client: "backed off from; the same URL",
             passing: vec![
-                once!(
+                fault!(
                     "500",
-                    page(1),
-                    Fault::status_with(500, ErrorBody::Unknown),
+                    "users page 1 once: status 500 unknown",
                     Ends::AsWithout
                 ),
-                once!(
+                fault!(
                     "502 with HTML",
-                    page(2),
-                    Fault::status_with(502, ErrorBody::Html),
+                    "users page 2 once: status 502 html",
                     Ends::AsWithout
                 ),
-                once!(
+                fault!(
                     "503 with an empty code",
-                    page(3),
-                    Fault::status_with(503, ErrorBody::EmptyCode),
+                    "users page 3 once: status 503 empty-code",
                     Ends::AsWithout
                 ),
-                once!(
+                fault!(
                     "504 with nothing",
-                    page(4),
-                    Fault::status_with(504, ErrorBody::Empty),
+                    "users page 4 once: status 504 empty",
                     Ends::AsWithout
                 ),
             ],
             lasting: vec![
-                forever!("503", page(3), Fault::status(503), UNAVAILABLE),
-                forever!(
-                    "HTML",
-                    page(1),
-                    Fault::status_with(502, ErrorBody::Html),
-                    UNAVAILABLE
-                ),
+                fault!("503", "users page 3 always: status 503", UNAVAILABLE),
+                fault!("HTML", "users page 1 always: status 502 html", UNAVAILABLE),
             ],
         },
         Row {
@@ -125,14 +97,14 @@ fn errors() -> Vec<Row> {
             sends: "reset, closed, cut off, or silent",
             client: "a time limit for each attempt; the same URL",
             passing: vec![
-                once!("reset", page(2), Fault::Reset, Ends::AsWithout),
-                once!("closed", page(3), Fault::Closed, Ends::AsWithout),
-                once!("cut off", page(4), Fault::Broken, Ends::AsWithout),
-                once!("slow", page(2), Fault::Delay { ms: 1_000 }, Ends::AsWithout),
+                fault!("reset", "users page 2 once: reset", Ends::AsWithout),
+                fault!("closed", "users page 3 once: closed", Ends::AsWithout),
+                fault!("cut off", "users page 4 once: broken", Ends::AsWithout),
+                fault!("slow", "users page 2 once: delay 1000", Ends::AsWithout),
             ],
             lasting: vec![
-                forever!("reset", page(2), Fault::Reset, UNAVAILABLE),
-                forever!("silent", page(3), Fault::Delay { ms: 60_000 }, UNAVAILABLE),
+                fault!("reset", "users page 2 always: reset", UNAVAILABLE),
+                fault!("silent", "users page 3 always: delay 60000", UNAVAILABLE),
             ],
         },
     ]
@@ -144,28 +116,29 @@ fn credentials() -> Vec<Row> {
             number: 12,
             sends: "401 in the middle of a scan",
             client: "one new token; the same URL",
-            passing: vec![once!(
+            passing: vec![fault!(
                 "once",
-                page(3),
-                Fault::ExpiredBearer,
+                "users page 3 once: expired-bearer",
                 Ends::AsWithout
             )],
-            lasting: vec![forever!("always", page(3), Fault::ExpiredBearer, REJECTED)],
+            lasting: vec![fault!(
+                "always",
+                "users page 3 always: expired-bearer",
+                REJECTED
+            )],
         },
         Row {
             number: 13,
             sends: "401 with a claims challenge",
             client: "one new token, then the run fails",
-            passing: vec![once!(
+            passing: vec![fault!(
                 "once",
-                page(2),
-                Fault::ClaimsChallenge,
+                "users page 2 once: claims-challenge",
                 Ends::AsWithout
             )],
-            lasting: vec![forever!(
+            lasting: vec![fault!(
                 "always",
-                page(2),
-                Fault::ClaimsChallenge,
+                "users page 2 always: claims-challenge",
                 REJECTED
             )],
         },
@@ -173,21 +146,24 @@ fn credentials() -> Vec<Row> {
             number: 14,
             sends: "403 `Authorization_RequestDenied`",
             client: "the run fails",
-            passing: vec![once!("once", page(2), Fault::Denied, DENIED)],
-            lasting: vec![forever!("always", users(), Fault::Denied, DENIED)],
+            passing: vec![fault!("once", "users page 2 once: denied", DENIED)],
+            lasting: vec![fault!("always", "users always: denied", DENIED)],
         },
         Row {
             number: 19,
             sends: "429 in plain text, or 5xx, instead of a token",
             client: "backed off from: no word about the credential",
             passing: vec![
-                once!("429", token(), Fault::login_throttled(1), Ends::AsWithout),
-                once!("503", token(), Fault::login_transient(), Ends::AsWithout),
+                fault!(
+                    "429",
+                    "token once: status 429 after 1 plain",
+                    Ends::AsWithout
+                ),
+                fault!("503", "token once: status 503 login 90033", Ends::AsWithout),
             ],
-            lasting: vec![forever!(
+            lasting: vec![fault!(
                 "503",
-                token(),
-                Fault::login_transient(),
+                "token always: status 503 login 90033",
                 UNAVAILABLE
             )],
         },
@@ -195,21 +171,18 @@ fn credentials() -> Vec<Row> {
             number: 20,
             sends: "a refusal of the credential",
             client: "the run fails at once, and says what to do",
-            passing: vec![once!("once", token(), refusal(), REJECTED)],
-            lasting: vec![forever!("always", token(), refusal(), REJECTED)],
+            passing: vec![fault!(
+                "once",
+                "token once: status 401 login 7000215",
+                REJECTED
+            )],
+            lasting: vec![fault!(
+                "always",
+                "token always: status 401 login 7000215",
+                REJECTED
+            )],
         },
     ]
-}
-
-fn refusal() -> Fault {
-    Fault::status_with(
-        401,
-        ErrorBody::Login {
-            error: "invalid_client",
-            aadsts: 7_000_215,
-            message: "Invalid client secret provided.",
-        },
-    )
 }
 
 fn confirmation() -> Vec<Row> {
@@ -220,22 +193,20 @@ fn confirmation() -> Vec<Row> {
         passing: vec![Variant {
             what: "in one run",
             faults: |world| {
-                let Some(id) = somebody_who_stays(world) else {
-                    return Vec::new();
-                };
-                let left_out = || Fault::LeftOut(Who::Ids(vec![id]));
-                vec![
-                    FaultRule::forever(users(), left_out()),
-                    FaultRule::forever(Matcher::endpoint(Endpoint::GetByIds), left_out()),
-                    FaultRule::forever(
-                        Matcher::endpoint(Endpoint::BatchItem).user(id),
-                        Fault::NotFound,
-                    ),
-                ]
+                let id = somebody_who_stays(world).unwrap_or_default();
+                format!(
+                    "users always: left-out ids {id}\n\
+                     get-by-ids always: left-out ids {id}\n\
+                     batch-item user {id} always: not-found"
+                )
             },
             ends: Ends::Waiting,
         }],
-        lasting: Vec::new(),
+        lasting: vec![fault!(
+            "for everybody",
+            "batch-item always: not-found",
+            UNRELIABLE
+        )],
     }]
 }
 

@@ -73,6 +73,7 @@ impl Look<'_> {
             return self.violate(WHOLE, &format!("{} cannot be read", change.place));
         };
         self.is_what_graph_served(run, change, &payload, page == FIRST_PAGE);
+        self.goes_on_in_no_generation_that_was_left(run, generation, change);
         self.is_no_list_of_nulls(run, generation);
         let again = self.comes_again(run, generation, &payload, change);
         let pk = format!("batch#{}#{}", run.0, run.1);
@@ -192,6 +193,22 @@ impl Look<'_> {
         if is_last && *decided == 0 {
             let detail = format!("{}/{} was sealed on nulls alone", run.0, run.1);
             self.violate("fine print 4: null decides nothing", &detail);
+        }
+    }
+
+    /// Batches that are revoked are never done, so a page beside them is for nothing.
+    fn goes_on_in_no_generation_that_was_left(
+        &mut self,
+        run: &RunKey,
+        generation: u64,
+        change: &Change,
+    ) {
+        let is_left = |batch: &&crate::item::Item| {
+            number(batch, "generation") == Some(generation) && text(batch, "state") == "REVOKED"
+        };
+        if self.batches(run).iter().any(is_left) {
+            let detail = format!("{} after its generation was left", change.place);
+            self.violate("fine print 3: a generation that was left is over", &detail);
         }
     }
 

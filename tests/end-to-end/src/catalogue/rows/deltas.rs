@@ -1,8 +1,8 @@
 //! The rows about what a delta tells, and what it does not know any more.
 
-use rollcall_graph_emulator::{Endpoint, Fault, FaultRule, Matcher, Paging, SyncStateError};
+use rollcall_graph_emulator::Paging;
 
-use super::{forever, once};
+use super::fault;
 use crate::catalogue::{Ends, Row, Variant};
 
 pub(super) fn deltas() -> Vec<Row> {
@@ -12,35 +12,26 @@ pub(super) fn deltas() -> Vec<Row> {
             sends: "a delta token that is lost: 410, `syncStateNotFound`, `resync…`",
             client: "the link is dropped, and the run goes on as a full one",
             passing: vec![
-                once!(
+                fault!(
                     "400 syncStateNotFound",
-                    delta(),
-                    Fault::SyncState(SyncStateError::NotFound),
+                    "delta once: sync-state not-found",
                     Ends::AsWithout
                 ),
-                once!(
+                fault!(
                     "410 resyncRequired",
-                    delta(),
-                    Fault::SyncState(SyncStateError::Resync),
+                    "delta once: sync-state resync",
                     Ends::AsWithout
                 ),
-                once!(
+                fault!(
                     "410 resyncApplyDifferences",
-                    delta(),
-                    Fault::SyncState(SyncStateError::ApplyDifferences),
+                    "delta once: sync-state apply-differences",
                     Ends::AsWithout
                 ),
-                once!(
-                    "410 alone",
-                    delta(),
-                    Fault::SyncState(SyncStateError::Bare),
-                    Ends::AsWithout
-                ),
+                fault!("410 alone", "delta once: sync-state bare", Ends::AsWithout),
             ],
-            lasting: vec![forever!(
+            lasting: vec![fault!(
                 "every delta",
-                delta(),
-                Fault::SyncState(SyncStateError::Resync),
+                "delta always: sync-state resync",
                 Ends::AsWithout
             )],
         },
@@ -55,7 +46,7 @@ pub(super) fn deltas() -> Vec<Row> {
                         delta_disorder: true,
                         ..world.tenant.paging()
                     });
-                    Vec::new()
+                    String::new()
                 },
                 ends: Ends::AsWithout,
             }],
@@ -68,14 +59,10 @@ pub(super) fn deltas() -> Vec<Row> {
                         delta_page_size_max: 4,
                         ..world.tenant.paging()
                     });
-                    Vec::new()
+                    String::new()
                 },
                 ends: Ends::AsWithout,
             }],
         },
     ]
-}
-
-fn delta() -> Matcher {
-    Matcher::endpoint(Endpoint::Delta)
 }

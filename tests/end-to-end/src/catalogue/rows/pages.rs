@@ -1,8 +1,8 @@
 //! The rows about what a page of users holds, lacks, and leads to.
 
-use rollcall_graph_emulator::{Fault, FaultRule, NextLink, PageTokenError, Paging, Who};
+use rollcall_graph_emulator::Paging;
 
-use super::{EMPTY, UNRELIABLE, UNSAFE, forever, once, page, users};
+use super::{EMPTY, UNRELIABLE, UNSAFE, fault};
 use crate::catalogue::{Ends, Row, Variant};
 
 pub(super) fn pages() -> Vec<Row> {
@@ -12,31 +12,25 @@ pub(super) fn pages() -> Vec<Row> {
             sends: "a page token that is expired, not found, invalid",
             client: "the page before once more, for a fresh link; then a new generation from page 1, five at most",
             passing: vec![
-                once!(
+                fault!(
                     "expired",
-                    page(3),
-                    Fault::PageToken(PageTokenError::Expired),
+                    "users page 3 once: page-token expired",
                     Ends::AsWithout
                 ),
-                once!(
+                fault!(
                     "not found",
-                    page(2),
-                    Fault::PageToken(PageTokenError::NotFound),
+                    "users page 2 once: page-token not-found",
                     Ends::AsWithout
                 ),
-                Variant {
-                    what: "twice",
-                    faults: |_| {
-                        let fault = Fault::PageToken(PageTokenError::Invalid);
-                        vec![FaultRule::times(page(4), 2, fault)]
-                    },
-                    ends: Ends::AsWithout,
-                },
+                fault!(
+                    "twice",
+                    "users page 4 2 times: page-token invalid",
+                    Ends::AsWithout
+                ),
             ],
-            lasting: vec![forever!(
+            lasting: vec![fault!(
                 "expired",
-                page(3),
-                Fault::PageToken(PageTokenError::Expired),
+                "users page 3 always: page-token expired",
                 UNRELIABLE
             )],
         },
@@ -44,35 +38,55 @@ pub(super) fn pages() -> Vec<Row> {
             number: 4,
             sends: "a 200 whose body is cut off",
             client: "no page; the same URL",
-            passing: vec![once!("once", page(3), Fault::Truncated, Ends::AsWithout)],
-            lasting: vec![forever!("always", page(3), Fault::Truncated, UNRELIABLE)],
+            passing: vec![fault!(
+                "once",
+                "users page 3 once: truncated",
+                Ends::AsWithout
+            )],
+            lasting: vec![fault!(
+                "always",
+                "users page 3 always: truncated",
+                UNRELIABLE
+            )],
         },
         Row {
             number: 5,
             sends: "a 200 with an error in the middle of its JSON",
             client: "no page; the same URL",
-            passing: vec![once!("once", page(2), Fault::Spliced, Ends::AsWithout)],
-            lasting: vec![forever!("always", page(2), Fault::Spliced, UNRELIABLE)],
+            passing: vec![fault!(
+                "once",
+                "users page 2 once: spliced",
+                Ends::AsWithout
+            )],
+            lasting: vec![fault!("always", "users page 2 always: spliced", UNRELIABLE)],
         },
         Row {
             number: 6,
             sends: "a 200 with an error on top, without `value`, or with a null",
             client: "no page; the same URL",
             passing: vec![
-                once!("error", page(1), Fault::ErrorForValue, Ends::AsWithout),
-                once!("without", page(2), Fault::NoValue, Ends::AsWithout),
-                once!("null", page(4), Fault::NullValue, Ends::AsWithout),
+                fault!(
+                    "error",
+                    "users page 1 once: error-for-value",
+                    Ends::AsWithout
+                ),
+                fault!("without", "users page 2 once: no-value", Ends::AsWithout),
+                fault!("null", "users page 4 once: null-value", Ends::AsWithout),
             ],
             lasting: vec![
-                forever!("error", page(4), Fault::ErrorForValue, UNRELIABLE),
-                forever!("null", page(1), Fault::NullValue, UNRELIABLE),
+                fault!("error", "users page 4 always: error-for-value", UNRELIABLE),
+                fault!("null", "users page 1 always: null-value", UNRELIABLE),
             ],
         },
         Row {
             number: 7,
             sends: "an empty page with a next link",
             client: "followed",
-            passing: vec![once!("once", page(2), Fault::EmptyPage, Ends::AsWithout)],
+            passing: vec![fault!(
+                "once",
+                "users page 2 once: empty-page",
+                Ends::AsWithout
+            )],
             lasting: vec![Variant {
                 what: "every second page",
                 faults: |world| {
@@ -81,7 +95,7 @@ pub(super) fn pages() -> Vec<Row> {
                         empty_every: Some(2),
                         ..paging
                     });
-                    Vec::new()
+                    String::new()
                 },
                 ends: Ends::AsWithout,
             }],
@@ -90,16 +104,14 @@ pub(super) fn pages() -> Vec<Row> {
             number: 8,
             sends: "a next link that was followed before",
             client: "a list without an end: the run fails",
-            passing: vec![once!(
+            passing: vec![fault!(
                 "to itself",
-                page(3),
-                Fault::NextLink(NextLink::Itself),
+                "users page 3 once: next-link itself",
                 UNRELIABLE
             )],
-            lasting: vec![forever!(
+            lasting: vec![fault!(
                 "to page 1",
-                page(2),
-                Fault::NextLink(NextLink::Page(1)),
+                "users page 2 always: next-link page 1",
                 UNRELIABLE
             )],
         },
@@ -108,72 +120,51 @@ pub(super) fn pages() -> Vec<Row> {
             sends: "a list that ends early, or users left out of it",
             client: "the shrink guard; and whoever is missing is asked for by id",
             passing: vec![
-                once!(
+                fault!(
                     "ends early",
-                    page(2),
-                    Fault::NextLink(NextLink::Missing),
+                    "users page 2 once: next-link missing",
                     Ends::Held
                 ),
-                once!(
+                fault!(
                     "left out",
-                    page(2),
-                    Fault::LeftOut(Who::First(9)),
+                    "users page 2 once: left-out first 9",
                     Ends::Waiting
                 ),
             ],
             lasting: vec![
-                forever!(
+                fault!(
                     "ends early",
-                    page(2),
-                    Fault::NextLink(NextLink::Missing),
+                    "users page 2 always: next-link missing",
                     Ends::Held
                 ),
-                forever!(
-                    "left out",
-                    users(),
-                    Fault::LeftOut(Who::First(2)),
-                    Ends::Waiting
-                ),
+                fault!("left out", "users always: left-out first 2", Ends::Waiting),
             ],
         },
         Row {
             number: 10,
             sends: "a user twice",
             client: "the later sighting stands",
-            passing: vec![once!(
+            passing: vec![fault!(
                 "once",
-                page(2),
-                Fault::Twice(Who::All),
+                "users page 2 once: twice all",
                 Ends::AsWithout
             )],
-            lasting: vec![forever!(
-                "always",
-                users(),
-                Fault::Twice(Who::All),
-                Ends::AsWithout
-            )],
+            lasting: vec![fault!("always", "users always: twice all", Ends::AsWithout)],
         },
         Row {
             number: 11,
             sends: "`accountEnabled` null, or missing",
             client: "unknown: no change; for all of them: the run fails",
-            passing: vec![once!(
+            passing: vec![fault!(
                 "a few",
-                page(1),
-                Fault::NullAccountEnabled(Who::First(3)),
+                "users page 1 once: null-enabled first 3",
                 Ends::AsWithout
             )],
             lasting: vec![
-                forever!(
-                    "null for all",
-                    users(),
-                    Fault::NullAccountEnabled(Who::All),
-                    UNRELIABLE
-                ),
-                forever!(
+                fault!("null for all", "users always: null-enabled all", UNRELIABLE),
+                fault!(
                     "missing for all",
-                    users(),
-                    Fault::NoAccountEnabled(Who::All),
+                    "users always: no-enabled all",
                     UNRELIABLE
                 ),
             ],
@@ -182,25 +173,20 @@ pub(super) fn pages() -> Vec<Row> {
             number: 17,
             sends: "a next link or a redirect to another host",
             client: "refused: the bearer stays home",
-            passing: vec![once!(
+            passing: vec![fault!(
                 "link",
-                page(2),
-                Fault::NextLink(NextLink::Origin("https://graph.example.invalid".into())),
+                "users page 2 once: next-link to https://graph.example.invalid",
                 UNSAFE
             )],
             lasting: vec![
-                forever!(
+                fault!(
                     "link",
-                    page(2),
-                    Fault::NextLink(NextLink::Origin("https://graph.example.invalid".into())),
+                    "users page 2 always: next-link to https://graph.example.invalid",
                     UNSAFE
                 ),
-                forever!(
+                fault!(
                     "redirect",
-                    page(3),
-                    Fault::Redirect {
-                        to: "https://graph.example.invalid/users".into()
-                    },
+                    "users page 3 always: redirect https://graph.example.invalid/users",
                     UNSAFE
                 ),
             ],
@@ -209,8 +195,8 @@ pub(super) fn pages() -> Vec<Row> {
             number: 22,
             sends: "nobody at all, and no next link",
             client: "a tenant that had users does not become empty: the run fails",
-            passing: vec![once!("once", page(1), Fault::EmptyEnd, EMPTY)],
-            lasting: vec![forever!("always", page(1), Fault::EmptyEnd, EMPTY)],
+            passing: vec![fault!("once", "users page 1 once: empty-end", EMPTY)],
+            lasting: vec![fault!("always", "users page 1 always: empty-end", EMPTY)],
         },
     ]
 }
