@@ -4,6 +4,7 @@ Enumerates users and a delta with the package msgraph-sdk, through faults too. N
 requirements.txt and the built example `emulate`; its path is the one argument.
 """
 
+import logging
 import sys
 import unittest
 from uuid import UUID
@@ -134,4 +135,6 @@ class MicrosoftsClient(WithEmulator, unittest.IsolatedAsyncioTestCase):
 
 if __name__ == "__main__":
     WithEmulator.program = sys.argv.pop(1)
-    unittest.main()
+    # The event loop of a test case tells of every callback that is slow.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    unittest.main(warnings="ignore")

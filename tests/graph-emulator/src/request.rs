@@ -80,7 +80,10 @@ impl Target {
         match segments {
             ["users"] => (Method::GET, Self::Users),
             ["users", "$count"] => (Method::GET, Self::UserCount),
-            ["users", "delta"] => (Method::GET, Self::Delta),
+            // A function can be called with or without parentheses.
+            ["users", "delta" | "delta()" | "microsoft.graph.delta()"] => {
+                (Method::GET, Self::Delta)
+            }
             ["users", key] => (
                 Method::GET,
                 Self::User {
@@ -88,9 +91,12 @@ impl Target {
                 },
             ),
             ["directoryObjects", "getByIds"] => (Method::POST, Self::GetByIds),
-            ["directory", "deletedItems", "microsoft.graph.user"] => {
-                (Method::GET, Self::DeletedItems)
-            }
+            // `graph` is an alias of the namespace, which Microsoft's clients use.
+            [
+                "directory",
+                "deletedItems",
+                "microsoft.graph.user" | "graph.user",
+            ] => (Method::GET, Self::DeletedItems),
             other => (
                 Method::GET,
                 Self::unknown(other.last().copied().unwrap_or_default()),

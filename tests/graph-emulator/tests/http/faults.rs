@@ -59,18 +59,13 @@ async fn an_error_status_comes_with_or_without_retry_after_and_with_any_body() {
 }
 
 #[tokio::test]
-async fn a_denied_call_and_a_claims_challenge_look_as_graph_sends_them() {
+async fn a_denied_call_looks_as_graph_sends_it() {
     let denied = faulty(Fault::Denied).await;
     assert_eq!(denied.status(), StatusCode::FORBIDDEN);
     assert_eq!(
         code(&denied.json().await.unwrap()),
         "Authorization_RequestDenied"
     );
-
-    let challenge = faulty(Fault::ClaimsChallenge).await;
-    assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
-    let header = challenge.headers()["www-authenticate"].to_str().unwrap();
-    assert!(header.contains("error=\"insufficient_claims\", claims=\""));
 }
 
 #[tokio::test]

@@ -8,5 +8,6 @@ mod objects;
 mod scripts;
 mod server;
 mod support;
+mod throttle;
 mod token;
 mod users;

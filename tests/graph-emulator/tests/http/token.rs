@@ -1,10 +1,10 @@
 //! The token endpoint and bearers.
 
 use reqwest::StatusCode;
-use rollcall_graph_emulator::{Population, TenantSpec};
+use rollcall_graph_emulator::{Endpoint, Fault, FaultRule, Matcher, Population, TenantSpec};
 use serde_json::Value;
 
-use crate::support::{World, code, fetch_bearer, ids, token_request};
+use crate::support::{World, code, fetch_bearer, ids, token_request, values};
 
 #[tokio::test]
 async fn a_bearer_lives_a_random_60_to_90_minutes() {
@@ -120,4 +120,36 @@ async fn assert_refused(request: reqwest::RequestBuilder) {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let body: Value = response.json().await.unwrap();
     assert_eq!(code(&body), "InvalidAuthenticationToken");
+}
+
+#[tokio::test]
+async fn after_a_claims_challenge_only_a_bearer_with_claims_is_taken() {
+    let mut world = World::with_users(3).await;
+    let once = FaultRule::once(Matcher::endpoint(Endpoint::Users), Fault::ClaimsChallenge);
+    world.graph().add_fault(once);
+    for renews in [false, true, false] {
+        let challenge = world.get("/users").send().await.unwrap();
+        assert_eq!(challenge.status(), StatusCode::UNAUTHORIZED);
+        let header = challenge.headers()["www-authenticate"].to_str().unwrap();
+        assert!(header.contains("error=\"insufficient_claims\", claims=\"eyJ"));
+        if renews {
+            world.renew_bearer().await;
+        }
+    }
+    let origin = world.emulator.origin().to_owned();
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", &world.tenant.client_id().to_string()),
+        ("client_secret", world.tenant.client_secret()),
+        ("scope", &format!("{origin}/.default")),
+        ("claims", r#"{"access_token":{"nbf":{"essential":true}}}"#),
+    ];
+    let directory = world.tenant.directory_id().to_string();
+    let granted = token_request(&world.http, &origin, &directory, &form).await;
+    let granted: Value = granted.json().await.unwrap();
+    granted["access_token"]
+        .as_str()
+        .unwrap()
+        .clone_into(&mut world.bearer);
+    assert_eq!(values(&world.page("/users").await).len(), 3);
 }
