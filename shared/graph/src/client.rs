@@ -31,6 +31,8 @@ const DELTA: &str = "delta";
 pub enum PageAt<'a> {
     /// The first.
     First,
+    /// The first, of at most so many users, which the pages after it have too. At most 999.
+    FirstOf(u32),
     /// The one that a page before it names.
     Link(&'a NextLink),
 }
@@ -105,6 +107,7 @@ impl GraphClient {
             limits: Limits {
                 retry_ms_max: config.retry_ms_max,
                 request_ms_max: config.request_ms_max,
+                requests_max: config.requests_max,
             },
             counters: Counters::default(),
         };
@@ -133,6 +136,7 @@ impl GraphClient {
         let endpoints = self.endpoints();
         let call = match at {
             PageAt::First => Call::get(USERS, endpoints.users.clone()),
+            PageAt::FirstOf(users_max) => Call::get(USERS, endpoints.users_of(users_max)?),
             PageAt::Link(link) => {
                 let address = safe_url(&endpoints.graph_root, USERS, link.as_str())?;
                 Call::get(USERS, address).following_link()

@@ -144,6 +144,9 @@ pub struct GraphConfig {
     pub retry_ms_max: u64,
     /// How long one attempt may take, in milliseconds, from connecting to the last byte.
     pub request_ms_max: u64,
+    /// How many requests the client may send, repetitions included. A loop must not use up what the
+    /// application may ask for its other work.
+    pub requests_max: u64,
 }
 
 /// The addresses of a config, checked and joined.
@@ -189,6 +192,18 @@ impl Endpoints {
     }
 }
 
+impl Endpoints {
+    /// The first page of at most so many users.
+    pub(crate) fn users_of(&self, users_max: u32) -> Result<Url, GraphError> {
+        let usual = self.users.as_str();
+        let (before, _) = usual.rsplit_once(TOP).unwrap_or((usual, ""));
+        joined("graph_url", &format!("{before}{TOP}{users_max}"))
+    }
+}
+
+/// What comes before the size of a page, at the end of the address.
+const TOP: &str = "&$top=";
+
 fn users_query(attributes: &AttributeMap) -> String {
     let with_sign_in = attributes.values().any(|it| it == SIGN_IN_ACTIVITY);
     let top = if with_sign_in {
@@ -196,7 +211,7 @@ fn users_query(attributes: &AttributeMap) -> String {
     } else {
         USERS_PAGE_MAX
     };
-    format!("users?$select={}&$top={top}", selected(attributes))
+    format!("users?$select={}{TOP}{top}", selected(attributes))
 }
 
 fn selected(attributes: &AttributeMap) -> String {
@@ -327,6 +342,7 @@ mod tests {
             attributes: AttributeMap::new(),
             retry_ms_max: 1_000,
             request_ms_max: 1_000,
+            requests_max: 1_000,
         }
     }
 
@@ -371,6 +387,16 @@ mod tests {
         config.attributes = AttributeMap::from([("seen".into(), SIGN_IN_ACTIVITY.into())]);
         let users = Endpoints::of(&config).unwrap().users;
         assert!(users.as_str().ends_with("&$top=500"));
+    }
+
+    #[test]
+    fn a_page_can_be_asked_for_smaller() {
+        let endpoints = Endpoints::of(&config("https://graph.microsoft.com")).unwrap();
+        let smaller = endpoints.users_of(100).unwrap();
+        assert_eq!(
+            smaller.as_str(),
+            endpoints.users.as_str().replace("=999", "=100")
+        );
     }
 
     #[test]

@@ -125,6 +125,14 @@ pub enum GraphError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// As many requests were sent as the client may send.
+    #[error(
+        "{requests_max} requests were left for Microsoft Graph, and all were sent; look into the log for what was asked again and again"
+    )]
+    BudgetSpent {
+        /// How many.
+        requests_max: u64,
+    },
     /// The settings cannot work.
     #[error("{setting}: {problem}")]
     BadConfig {
@@ -144,7 +152,9 @@ impl GraphError {
     #[must_use]
     pub fn run_reason(&self) -> FailReason {
         match self {
-            Self::Unavailable { .. } | Self::Refused { .. } => FailReason::GraphUnavailable,
+            Self::Unavailable { .. } | Self::Refused { .. } | Self::BudgetSpent { .. } => {
+                FailReason::GraphUnavailable
+            }
             Self::Denied { .. } => FailReason::GraphDenied,
             Self::CredentialRejected { .. } => FailReason::CredentialRejected,
             Self::UnsafeLink { .. } => FailReason::UnsafeLink,

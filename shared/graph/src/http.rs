@@ -200,7 +200,7 @@ impl Http {
         }
     }
 
-    /// Sends a call until an answer with status 200 has arrived whole.
+    /// Sends a call until an answer with status 200 has arrived whole, or the budget is spent.
     pub(crate) async fn send(
         &self,
         call: &Call,
@@ -208,6 +208,10 @@ impl Http {
     ) -> Result<Answer, GraphError> {
         // `Retry` bounds the attempts.
         loop {
+            if self.counters.read().requests >= self.limits.requests_max {
+                let requests_max = self.limits.requests_max;
+                return Err(GraphError::BudgetSpent { requests_max });
+            }
             let bearer = self.tokens.bearer(retry).await?;
             match self.attempt(call, &bearer, retry).await {
                 Outcome::Answered(answer) => return Ok(answer),

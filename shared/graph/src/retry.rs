@@ -60,6 +60,7 @@ impl Fault {
 pub(crate) struct Limits {
     pub(crate) retry_ms_max: u64,
     pub(crate) request_ms_max: u64,
+    pub(crate) requests_max: u64,
 }
 
 /// The attempts of one request.
@@ -158,6 +159,7 @@ mod tests {
     const LIMITS: Limits = Limits {
         retry_ms_max: 300_000,
         request_ms_max: 30_000,
+        requests_max: 1_000,
     };
 
     fn throttled(retry_after_ms: Option<u64>) -> Fault {

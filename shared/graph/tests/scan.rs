@@ -273,3 +273,15 @@ async fn a_server_that_is_not_there_is_unavailable() {
     assert_eq!(error.run_reason().name(), "graph_unavailable");
     assert!(error.to_string().contains("refused"), "{error}");
 }
+
+#[tokio::test]
+async fn a_budget_that_is_spent_ends_the_asking_repetitions_included() {
+    let server = after(vec![Reply::error(503, "", ""), Reply::error(503, "", "")]).await;
+    let mut config = server.config();
+    config.requests_max = 2;
+    let client = GraphClient::new(config, Ambient::system()).unwrap();
+    let error = client.users_page(PageAt::First).await.unwrap_err();
+    assert_eq!(error, GraphError::BudgetSpent { requests_max: 2 });
+    assert_eq!(error.run_reason().name(), "graph_unavailable");
+    assert_eq!(server.seen().len(), 2);
+}

@@ -251,7 +251,8 @@ impl Store {
     }
 
     /// Begins a new generation of the run, after the old one's open batches were revoked. It is a
-    /// full one, whatever the old one was: a delta that cannot go on proves nothing.
+    /// full one, whatever the old one was: a delta that cannot go on proves nothing. Its pages are
+    /// asked for with at most `page_users` users, if that is given; otherwise as before.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the lease is lost or the run no longer enumerates.
@@ -259,11 +260,12 @@ impl Store {
         &self,
         lease: &RunLease,
         old: &ChainEnd,
+        page_users: Option<u32>,
     ) -> Result<ChainEnd, StoreError> {
         self.revoke_open_batches(lease, RunState::Enumerating)
             .await?;
         let generation = old.generation + 1;
-        let changes = Changes::new()
+        let mut changes = Changes::new()
             .set("mode", text(RunMode::Full.name()))
             .set("generation", number(generation))
             .set("last_page", number(0))
@@ -275,6 +277,9 @@ impl Store {
                 number(self.ambient.now_ms() + lease.lease_ms()),
             )
             .remove("last_digest");
+        if let Some(users) = page_users {
+            changes = changes.set("page_users", number(users));
+        }
         let digest = old.digest.as_ref().map(PageDigest::as_str);
         let condition = lease_is(lease.token())
             .and(run_allows(RunEvent::NewGeneration))

@@ -131,6 +131,8 @@ pub struct RunRecord {
     pub unknown: u64,
     /// How many pages the generations before this one have.
     pub earlier_pages: u32,
+    /// How many users a page is asked for with at most, if that is fewer than usual.
+    pub page_users: Option<u32>,
     /// Its lease, running or lapsed.
     pub lease: Option<LeaseTerm>,
     /// How long its leases run, in milliseconds.
@@ -185,6 +187,7 @@ impl RunRecord {
             sightings: row.number("sightings")?,
             unknown: row.number("unknown")?,
             earlier_pages: row.number("earlier_pages")?,
+            page_users: row.number_if_any("page_users")?,
             lease: read_lease(&row)?,
             lease_ms: row.number("lease_ms")?,
             started_at_ms: row.number("started_at")?,

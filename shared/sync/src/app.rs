@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rollcall_ambient::Ambient;
 use rollcall_core::settings::{Cloud, TenantSettings};
 use rollcall_graph::{GraphClient, GraphConfig, GraphError, Transport};
-use rollcall_store::{GraphUsage, Store, Usage};
+use rollcall_store::{GraphUsage, RunRecord, Store, Usage};
 
 use crate::doorbell::{Doorbell, Queues};
 use crate::secrets::Secrets;
@@ -13,6 +13,11 @@ use crate::secrets::Secrets;
 /// The time limit of one request to Graph, in milliseconds. The service answers within 3 seconds;
 /// ten times that is a hang.
 const GRAPH_REQUEST_MS_MAX: u64 = 30_000;
+
+/// The most requests to Graph of one run: the longest chain that is followed, each page of it tried
+/// twice, and the questions by id. What asks more often asks the same again, and at the cost of what
+/// the application may ask for other tenants.
+const GRAPH_REQUESTS_MAX: u64 = 250_000;
 
 /// The three functions over their common means. Clones are cheap.
 #[derive(Debug, Clone)]
@@ -47,16 +52,18 @@ impl App {
         }
     }
 
+    /// The client for what is left of a run.
     pub(crate) fn graph_client(
         &self,
         settings: &TenantSettings,
+        record: &RunRecord,
     ) -> Result<GraphClient, GraphError> {
+        let spent = record.usage.graph.requests;
+        let config = graph_config(settings, &self.secrets, spent)?;
+        let ambient = self.ambient.clone();
         match &self.transport {
-            None => graph_client(settings, &self.secrets, &self.ambient),
-            Some(transport) => {
-                let config = graph_config(settings, &self.secrets)?;
-                GraphClient::over(Arc::clone(transport), config, self.ambient.clone())
-            }
+            None => GraphClient::new(config, ambient),
+            Some(transport) => GraphClient::over(Arc::clone(transport), config, ambient),
         }
     }
 
@@ -92,10 +99,15 @@ pub fn graph_client(
     secrets: &Secrets,
     ambient: &Ambient,
 ) -> Result<GraphClient, GraphError> {
-    GraphClient::new(graph_config(settings, secrets)?, ambient.clone())
+    GraphClient::new(graph_config(settings, secrets, 0)?, ambient.clone())
 }
 
-fn graph_config(settings: &TenantSettings, secrets: &Secrets) -> Result<GraphConfig, GraphError> {
+/// The client's settings, for a run that has sent so many requests already.
+fn graph_config(
+    settings: &TenantSettings,
+    secrets: &Secrets,
+    spent: u64,
+) -> Result<GraphConfig, GraphError> {
     let (graph_root, login_root) = match (&settings.graph_url, &settings.login_url) {
         (Some(graph), Some(login)) => (graph.as_url().clone(), login.as_url().clone()),
         _ => {
@@ -112,6 +124,7 @@ fn graph_config(settings: &TenantSettings, secrets: &Secrets) -> Result<GraphCon
         attributes: settings.attributes.clone(),
         retry_ms_max: settings.limits.graph_retry_seconds_max * 1_000,
         request_ms_max: GRAPH_REQUEST_MS_MAX,
+        requests_max: GRAPH_REQUESTS_MAX.saturating_sub(spent),
     })
 }
 

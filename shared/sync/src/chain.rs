@@ -22,8 +22,17 @@ use crate::keep::while_kept;
 /// that goes on beyond has no end.
 const PAGES_MAX: u32 = 100_000;
 
+/// The most pages without anybody, one after the other, within one invocation. A delta passes over about
+/// 200 objects a page that changed in ways nobody asked about; 200,000 of them without one that counts
+/// are a chain that goes nowhere.
+const EMPTY_PAGES_IN_A_ROW_MAX: u32 = 1_000;
+
 /// How often a run begins again from page 1 when Graph gives up a page token.
 const GENERATIONS_MAX: u32 = 6;
+
+/// How many users a page has at most when larger ones keep coming broken: Graph's own default. What
+/// cuts an answer off mostly has to do with its length.
+const SMALL_PAGE_USERS: u32 = 100;
 
 /// An enumeration under way.
 pub(crate) struct Enumeration<'a> {
@@ -33,6 +42,8 @@ pub(crate) struct Enumeration<'a> {
     graph: &'a GraphClient,
     mode: RunMode,
     classifier: Classifier<'a>,
+    /// How many users a page is asked for with at most, if that is fewer than usual.
+    page_users: Option<u32>,
     /// The links followed in this generation: one that comes again is a loop.
     links: HashSet<String>,
     bracket: Bracket,
@@ -40,6 +51,7 @@ pub(crate) struct Enumeration<'a> {
     next: Place,
     /// What the last committed page was fetched by.
     before: Place,
+    empty_in_a_row: u32,
     /// After which page a fresh link was asked for last; 0 before the first time.
     freshened_after: u32,
     used: &'a mut Used,
@@ -64,11 +76,13 @@ impl<'a> Enumeration<'a> {
             graph,
             mode: record.mode,
             classifier: Classifier::new(lease.run(), settings),
+            page_users: record.page_users,
             links: HashSet::new(),
             bracket: record.bracket.clone(),
             end: ChainEnd::of(record),
-            next: Place::First,
-            before: Place::First,
+            next: Place::First(record.page_users),
+            before: Place::First(record.page_users),
+            empty_in_a_row: 0,
             freshened_after: 0,
             used,
             stop_at_ms,
@@ -173,6 +187,11 @@ impl<'a> Enumeration<'a> {
                 Err(
                     error @ (GraphError::PageTokenExpired { .. } | GraphError::DeltaLost { .. }),
                 ) => self.go_on_otherwise(error).await?,
+                Err(error @ GraphError::Unreliable { .. }) if self.can_shrink() => {
+                    self.page_users = Some(SMALL_PAGE_USERS);
+                    self.begin_full(&error.to_string()).await?;
+                    false
+                }
                 Err(error) => return Err(error.into()),
             };
             if is_last {
@@ -201,6 +220,7 @@ impl<'a> Enumeration<'a> {
         }
         let generation = self.end.generation;
         let (payload, unknown) = self.classifier.sort(generation, page.users, next);
+        self.check_leads_somewhere(payload.sightings())?;
         if is_last_of_users {
             self.check_sealable(payload.sightings(), unknown)?;
         }
@@ -283,6 +303,20 @@ impl<'a> Enumeration<'a> {
         Ok(())
     }
 
+    /// An empty page with a next link is followed, and not for ever.
+    fn check_leads_somewhere(&mut self, sightings: u64) -> Result<(), Stop> {
+        self.empty_in_a_row = match sightings {
+            0 => self.empty_in_a_row + 1,
+            _ => 0,
+        };
+        if self.empty_in_a_row <= EMPTY_PAGES_IN_A_ROW_MAX {
+            return Ok(());
+        }
+        Err(unreliable(format!(
+            "more than {EMPTY_PAGES_IN_A_ROW_MAX} pages in a row have nobody on them"
+        )))
+    }
+
     /// Nobody at all, or nobody with a known state, is not a list of users.
     fn check_sealable(&self, sightings: u64, unknown: u64) -> Result<(), Stop> {
         let (sightings, unknown) = (self.end.sightings + sightings, self.end.unknown + unknown);
@@ -305,6 +339,12 @@ impl<'a> Enumeration<'a> {
     /// which no page has led.
     fn can_freshen(&self) -> bool {
         self.freshened_after < self.end.page && self.before.is_delta() == self.next.is_delta()
+    }
+
+    /// A page of users that stays broken is asked for in smaller pages, once in a run.
+    fn can_shrink(&self) -> bool {
+        let may_restart = self.end.generation < GENERATIONS_MAX;
+        may_restart && self.page_users.is_none() && !self.next.is_delta()
     }
 
     /// A page token died: the page before it is fetched once more, for a fresh link. Its users are
@@ -357,11 +397,13 @@ impl<'a> Enumeration<'a> {
 
     async fn new_generation(&mut self) -> Result<(), Stop> {
         let (store, lease) = (&self.app.store, self.lease);
-        self.end = store.new_generation(lease, &self.end).await?;
+        self.end = store
+            .new_generation(lease, &self.end, self.page_users)
+            .await?;
         self.mode = RunMode::Full;
         self.links.clear();
-        self.next = Place::First;
-        self.before = Place::First;
+        self.next = Place::First(self.page_users);
+        self.before = Place::First(self.page_users);
         self.freshened_after = 0;
         Ok(())
     }

@@ -101,7 +101,7 @@ impl App {
         used: &mut Used,
     ) -> Result<(), Stop> {
         let settings = self.store.run_settings(lease.run()).await?;
-        let graph = self.graph_client(&settings)?;
+        let graph = self.graph_client(&settings, record)?;
         used.graph = Some(graph.clone());
         let mut enumeration =
             Enumeration::new(self, (lease, record), &settings, &graph, used, stop_at_ms);

@@ -6,8 +6,8 @@ use rollcall_graph::{DeltaLink, GraphClient, GraphError, NextLink, PageAt};
 /// What is fetched for a page.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
-    /// The first page of users.
-    First,
+    /// The first page of users, of at most so many if they are to be fewer than usual.
+    First(Option<u32>),
     Users(NextLink),
     Delta(NextLink),
 }
@@ -38,7 +38,8 @@ pub(crate) struct Fetched {
 /// Fetches a page.
 pub(crate) async fn fetch(graph: &GraphClient, place: &Place) -> Result<Fetched, GraphError> {
     let at = match place {
-        Place::First => PageAt::First,
+        Place::First(None) => PageAt::First,
+        Place::First(Some(users_max)) => PageAt::FirstOf(*users_max),
         Place::Users(link) => PageAt::Link(link),
         Place::Delta(link) => {
             let page = graph.delta_page(link).await?;

@@ -106,7 +106,15 @@ impl App {
         // The plan is made even when the shrink guard will hold it: a hold names a plan, and what
         // Graph says of the absent is what the person who decides needs.
         let mut judged = self
-            .judge(lease, settings, head, &proof, &view, &candidates, graph)
+            .judge(
+                lease,
+                settings,
+                (record, head),
+                &proof,
+                &view,
+                &candidates,
+                graph,
+            )
             .await?;
         let mut evidence = std::mem::take(&mut judged.evidence);
         evidence.extend(
@@ -233,7 +241,7 @@ impl App {
         &self,
         lease: &RunLease,
         settings: &TenantSettings,
-        head: &Head,
+        (record, head): (&RunRecord, &Head),
         proof: &CompletenessProof,
         view: &View,
         candidates: &[Evidence],
@@ -255,7 +263,7 @@ impl App {
         let asked = if questions.are_none() {
             Asked::default()
         } else {
-            let client = self.graph_client(settings)?;
+            let client = self.graph_client(settings, record)?;
             let asking = ask(graph.insert(client), &questions);
             while_kept(&self.store, lease, asking).await??
         };

@@ -280,3 +280,25 @@ async fn a_missing_secret_fails_the_run_as_a_credential() {
     assert_eq!(run.reason, Some(FailReason::CredentialRejected), "{run:?}");
     assert!(run.detail.unwrap().contains("NOT_THERE"));
 }
+
+// msgraph-sdk-powershell#3692: pages of 999 came with an error in their middle, smaller ones did not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_stays_broken_is_asked_for_again_in_smaller_pages() {
+    let world = synced().await;
+    // As often as an answer may be broken.
+    world
+        .graph()
+        .play("users from 3 5 times: spliced".parse().unwrap());
+    world.graph().clear_log();
+    let run = world.sync().await.unwrap();
+    assert_eq!((run.state, run.generation), (RunState::Completed, 2));
+    let first_pages: Vec<_> = world
+        .graph()
+        .log()
+        .into_iter()
+        .filter(|it| it.endpoint == Endpoint::Users && !it.url.contains("$skiptoken"))
+        .map(|it| it.url.rsplit_once("$top=").unwrap().1.to_owned())
+        .collect();
+    assert_eq!(first_pages, ["999", "100"]);
+    assert_eq!(world.active().await.unwrap(), 400);
+}

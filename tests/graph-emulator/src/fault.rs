@@ -29,8 +29,8 @@ pub enum Fault {
     SyncState(SyncStateError),
     /// 401: the bearer of the request is no longer good, and does not become good again.
     ExpiredBearer,
-    /// 401 with a claims challenge: a new token is wanted, with these claims. Until then, every bearer
-    /// is challenged.
+    /// 401 with a claims challenge: a new token is wanted, with these claims. Until one was
+    /// given out, every bearer is challenged.
     ClaimsChallenge,
     /// 403 `Authorization_RequestDenied`.
     Denied,

@@ -34,7 +34,7 @@ struct Grant {
 /// All bearers.
 pub(crate) struct Bearers {
     grants: Ledger<Grant>,
-    /// The directories that take only bearers that were asked for with claims.
+    /// The directories that want a bearer that was asked for with claims, and had none yet.
     demanding: BTreeSet<Uuid>,
 }
 
@@ -69,7 +69,7 @@ impl Bearers {
         }
     }
 
-    /// From now on the directory of a bearer takes no bearer without claims.
+    /// The directory of a bearer takes none without claims until it has given out one with them.
     pub(crate) fn demand_claims(&mut self, bearer: &str) {
         if let Some(grant) = self.grants.get(bearer) {
             self.demanding.insert(grant.directory_id);
@@ -107,6 +107,9 @@ impl Bearers {
             revoked: false,
             has_claims,
         };
+        if has_claims {
+            self.demanding.remove(&grant.directory_id);
+        }
         self.grants.put(bearer, grant);
         Draft::Raw(Raw {
             status: 200,

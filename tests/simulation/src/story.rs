@@ -27,8 +27,7 @@ const CHURN_MS_MAX: u64 = 30_000;
 /// died, some sweeps, and an invocation that still stands still.
 const GRACE_MS: u64 = 2_400_000;
 /// How long a run takes at most when nothing goes wrong, in milliseconds: some seconds, or some
-/// invocations more where the time limits are short. One that is cut off by such a limit goes on when
-/// its message comes again.
+/// invocations more where the time limits are short.
 const RUN_MS_MAX: u64 = 180_000;
 /// How many calm days of deltas follow a story that was told to its end.
 const CALM_DELTAS_MAX: u64 = 2;
@@ -273,7 +272,7 @@ async fn settle(
             .map(|tenant| last_run(world, &tenant.name))
             .collect();
         fires(Arc::clone(world), "full").await;
-        ended_by(world, RUN_MS_MAX + world.visibility_ms_max()).await;
+        ended_by(world, RUN_MS_MAX).await;
         let mut all_completed = true;
         for (tenant, before) in world.tenants.iter().zip(before) {
             all_completed &= end::completed(world, tenant, before, nth == 1);
@@ -303,7 +302,7 @@ async fn calm_delta(world: &Arc<World>) {
         world.tell_unknowns(tenant);
     }
     fires(Arc::clone(world), "delta").await;
-    ended_by(world, RUN_MS_MAX + world.visibility_ms_max()).await;
+    ended_by(world, RUN_MS_MAX).await;
     for tenant in &world.tenants {
         if end::was_delta(world, tenant, last_run(world, &tenant.name)) {
             world.mark("calm deltas");

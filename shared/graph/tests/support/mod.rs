@@ -224,6 +224,7 @@ impl Server {
             attributes: Default::default(),
             retry_ms_max: 10_000,
             request_ms_max: 5_000,
+            requests_max: 1_000,
         }
     }
 

@@ -112,7 +112,11 @@ async fn each_step_of_the_enumeration_renews_its_lease() {
     };
     let start = ChainEnd::start(1);
     world.clock.advance_ms(10);
-    let next = world.store.new_generation(&lease, &start).await.unwrap();
+    let next = world
+        .store
+        .new_generation(&lease, &start, None)
+        .await
+        .unwrap();
     assert_eq!(until().await, START_MS + 10 + LEASE_MS);
     world.clock.advance_ms(10);
     let end = commit(&world.store, &lease, &next, &page_before_others()).await;

@@ -23,7 +23,7 @@ async fn nothing_works(world: &World, lease: &RunLease, chain: &ChainEnd) {
     let page = last_page();
     let sealed = async { commit(store, lease, chain, &page).await.map(drop) };
     refused("seal", Box::pin(sealed)).await;
-    let renewed = async { store.new_generation(lease, chain).await.map(drop) };
+    let renewed = async { store.new_generation(lease, chain, None).await.map(drop) };
     refused("new generation", Box::pin(renewed)).await;
     refused("finalize", Box::pin(store.begin_finalizing(lease))).await;
     let head = store.head(&lease.run().tenant).await.unwrap();

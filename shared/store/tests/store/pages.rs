@@ -122,7 +122,7 @@ async fn a_page_is_linked_to_the_last_one_of_its_generation_and_to_no_other() {
     let refused = async |what: &str, end: &ChainEnd| {
         let call = commit(&world.store, &lease, end, &page);
         world.refuses(what, &lost, call).await;
-        let call = world.store.new_generation(&lease, end);
+        let call = world.store.new_generation(&lease, end, None);
         world.refuses(what, &lost, call).await;
     };
     // Another page as the predecessor, or none.
@@ -136,7 +136,11 @@ async fn a_page_is_linked_to_the_last_one_of_its_generation_and_to_no_other() {
     assert_eq!(first.digest, second.digest);
     refused("the page before", &first).await;
     // The next generation begins with just the same page.
-    let start = world.store.new_generation(&lease, &second).await.unwrap();
+    let start = world
+        .store
+        .new_generation(&lease, &second, None)
+        .await
+        .unwrap();
     assert_eq!(start, ChainEnd::start(2));
     let again = commit(&world.store, &lease, &start, &page).await.unwrap();
     assert_eq!((again.page, &again.digest), (1, &first.digest));
@@ -157,7 +161,7 @@ async fn nothing_is_committed_after_the_seal() {
         let call = commit(&world.store, &lease, &end, &payload);
         world.refuses("commit", &lost, call).await;
     }
-    let call = world.store.new_generation(&lease, &end);
+    let call = world.store.new_generation(&lease, &end, None);
     world.refuses("new generation", &lost, call).await;
 }
 
@@ -245,7 +249,11 @@ async fn three_pages(world: &World) -> (RunLease, ChainEnd, rollcall_store::Batc
 async fn a_new_generation_revokes_what_is_open_and_keeps_what_is_done() {
     let world = World::start().await;
     let (lease, end, open) = three_pages(&world).await;
-    let next = world.store.new_generation(&lease, &end).await.unwrap();
+    let next = world
+        .store
+        .new_generation(&lease, &end, None)
+        .await
+        .unwrap();
     assert_eq!(next, ChainEnd::start(2));
     let run = world.store.run(lease.run()).await.unwrap().unwrap();
     assert_eq!(
@@ -271,7 +279,7 @@ async fn a_new_generation_revokes_nothing_of_a_run_that_no_longer_enumerates() {
     let (lease, end, open) = three_pages(&world).await;
     world.set_run_state(lease.run(), RunState::Draining).await;
     let lost = StoreError::LostLease;
-    let call = world.store.new_generation(&lease, &end);
+    let call = world.store.new_generation(&lease, &end, None);
     world.refuses("new generation", &lost, call).await;
     assert_eq!(world.store.keep_batch(&open).await, Ok(()));
 }

@@ -25,7 +25,7 @@ async fn apply_run(store: &Store, lease: &RunLease, event: RunEvent) -> Result<(
             .await
             .map(drop),
         RunEvent::Seal => commit(store, lease, &start, &last_page()).await.map(drop),
-        RunEvent::NewGeneration => store.new_generation(lease, &start).await.map(drop),
+        RunEvent::NewGeneration => store.new_generation(lease, &start, None).await.map(drop),
         RunEvent::BeginFinalizing => store.begin_finalizing(lease).await,
         RunEvent::BeginApplying => store.begin_applying(lease).await,
         RunEvent::Complete => store.complete_run(lease, &record, &totals(), &usage).await,
@@ -253,7 +253,10 @@ async fn a_batch_is_revoked_exactly_where_the_pure_function_allows_it() {
                     store.close_failed_run(&subject.run).await.unwrap();
                 } else {
                     let old = ChainEnd::of(&record);
-                    store.new_generation(&subject.run, &old).await.unwrap();
+                    store
+                        .new_generation(&subject.run, &old, None)
+                        .await
+                        .unwrap();
                 }
                 // A batch that cannot be revoked is no error: it is open no more.
                 let after = world.batch_state(subject.run(), 1).await;

@@ -130,7 +130,7 @@ fn credentials() -> Vec<Row> {
         Row {
             number: 13,
             sends: "401 with a claims challenge",
-            client: "one new token, then the run fails",
+            client: "one new token, asked for with the claims; then the run fails",
             passing: vec![fault!(
                 "once",
                 "users page 2 once: claims-challenge",

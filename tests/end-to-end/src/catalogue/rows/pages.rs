@@ -52,12 +52,15 @@ pub(super) fn pages() -> Vec<Row> {
         Row {
             number: 5,
             sends: "a 200 with an error in the middle of its JSON",
-            client: "no page; the same URL",
-            passing: vec![fault!(
-                "once",
-                "users page 2 once: spliced",
-                Ends::AsWithout
-            )],
+            client: "no page; the same URL, then a new generation in smaller pages",
+            passing: vec![
+                fault!("once", "users page 2 once: spliced", Ends::AsWithout),
+                fault!(
+                    "until it is given up",
+                    "users from 2 5 times: spliced",
+                    Ends::AsWithout
+                ),
+            ],
             lasting: vec![fault!("always", "users page 2 always: spliced", UNRELIABLE)],
         },
         Row {
@@ -81,24 +84,27 @@ pub(super) fn pages() -> Vec<Row> {
         Row {
             number: 7,
             sends: "an empty page with a next link",
-            client: "followed",
+            client: "followed; a thousand in a row are a chain that goes nowhere",
             passing: vec![fault!(
                 "once",
                 "users page 2 once: empty-page",
                 Ends::AsWithout
             )],
-            lasting: vec![Variant {
-                what: "every second page",
-                faults: |world| {
-                    let paging = world.tenant.paging();
-                    world.tenant.set_paging(Paging {
-                        empty_every: Some(2),
-                        ..paging
-                    });
-                    String::new()
+            lasting: vec![
+                Variant {
+                    what: "every second page",
+                    faults: |world| {
+                        let paging = world.tenant.paging();
+                        world.tenant.set_paging(Paging {
+                            empty_every: Some(2),
+                            ..paging
+                        });
+                        String::new()
+                    },
+                    ends: Ends::AsWithout,
                 },
-                ends: Ends::AsWithout,
-            }],
+                fault!("without end", "users from 2 always: empty-page", UNRELIABLE),
+            ],
         },
         Row {
             number: 8,
