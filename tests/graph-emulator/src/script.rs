@@ -86,8 +86,10 @@ const PLAIN: [(&str, Fault); 14] = [
     ("broken", Fault::Broken),
 ];
 
+type AboutSome = fn(Who) -> Fault;
+
 /// The faults about some users of an answer.
-const ABOUT: [(&str, fn(Who) -> Fault); 5] = [
+const ABOUT: [(&str, AboutSome); 5] = [
     ("left-out", Fault::LeftOut),
     ("removed-again", Fault::RemovedAgain),
     ("twice", Fault::Twice),
@@ -335,7 +337,7 @@ impl fmt::Display for Matcher {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let about = |f: &mut fmt::Formatter<'_>, make: fn(Who) -> Self, who: &Who| {
+        let about = |f: &mut fmt::Formatter<'_>, make: AboutSome, who: &Who| {
             let of_all = make(Who::All);
             let found = ABOUT.iter().find(|(_, make)| make(Who::All) == of_all);
             write!(f, "{} {who}", found.map_or("", |(name, _)| name))
