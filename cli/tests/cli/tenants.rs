@@ -275,6 +275,7 @@ async fn a_check_names_each_cause_and_what_to_do() {
         assert!(ended.stderr.contains(told), "{rule}: {}", ended.stderr);
         assert!(report["error"].as_str().unwrap().contains(told), "{rule}");
     }
+    emulator.graph().clear_faults();
     // Another directory's id, which the token service does not know.
     let other = entry.replace(
         &tenant.directory_id().to_string(),
