@@ -42,7 +42,7 @@ impl World {
             attributes: AttributeMap::from([("department".into(), "department".into())]),
             retry_ms_max: 20_000,
             request_ms_max: 5_000,
-            requests_max: 1_000,
+            requests_max: 100_000,
         };
         let client = GraphClient::new(config, ambient).unwrap();
         Self {

@@ -224,7 +224,7 @@ impl Server {
             attributes: Default::default(),
             retry_ms_max: 10_000,
             request_ms_max: 5_000,
-            requests_max: 1_000,
+            requests_max: 100_000,
         }
     }
 

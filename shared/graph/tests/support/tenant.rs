@@ -35,7 +35,7 @@ impl World {
             attributes: AttributeMap::new(),
             retry_ms_max,
             request_ms_max: 1_000,
-            requests_max: 1_000,
+            requests_max: 100_000,
         };
         GraphClient::new(config, ambient).unwrap()
     }
