@@ -21,7 +21,9 @@ async fn synced() -> World {
         disabled: 0.0,
         ..Population::new("contoso.com", 11, 400)
     };
-    let world = World::start_with(population, &json!({})).await.unwrap();
+    // Long enough for as many attempts as an answer may be broken, on a busy machine too.
+    let limits = json!({ "limits": { "graph_retry_seconds_max": 6, "lease_seconds": 2 } });
+    let world = World::start_with(population, &limits).await.unwrap();
     world.tenant.set_paging(Paging {
         page_size_max: 100,
         ..world.tenant.paging()
@@ -292,13 +294,15 @@ async fn a_page_that_stays_broken_is_asked_for_again_in_smaller_pages() {
     world.graph().clear_log();
     let run = world.sync().await.unwrap();
     assert_eq!((run.state, run.generation), (RunState::Completed, 2));
-    let first_pages: Vec<_> = world
+    let mut first_pages: Vec<_> = world
         .graph()
         .log()
         .into_iter()
         .filter(|it| it.endpoint == Endpoint::Users && !it.url.contains("$skiptoken"))
         .map(|it| it.url.rsplit_once("$top=").unwrap().1.to_owned())
         .collect();
+    // A first page may be asked for again.
+    first_pages.dedup();
     assert_eq!(first_pages, ["999", "100"]);
     assert_eq!(world.active().await.unwrap(), 400);
 }
