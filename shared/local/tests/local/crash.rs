@@ -10,19 +10,14 @@ use rollcall_local::LocalError;
 use crate::{create_table, exists, put_all, start, until};
 
 const DIR: &str = "ROLLCALL_CRASH_TEST_DIR";
+/// The test below, by the name that its program knows it by.
+const TEST: &str = "crash::a_killed_process_leaves_all_that_was_answered_and_nothing_half_done";
 const ROUNDS: u64 = 5;
 /// How many items go into one transaction.
 const WIDTH: u64 = 20;
 
-/// The writer writes numbered transactions for ever and notes each that was answered. It runs as
-/// the other side of the test below and does nothing by itself.
-#[tokio::test]
-#[ignore = "the process that the next test kills"]
-async fn the_writer_that_is_killed() {
-    let Ok(dir) = std::env::var(DIR) else {
-        return;
-    };
-    let dir = Path::new(&dir);
+/// Writes numbered transactions for ever and notes each that was answered.
+async fn write_until_killed(dir: &Path) {
     let aws = start(Some(&dir.join("data"))).await.unwrap();
     if answered(dir) == 0 {
         create_table(aws.dynamodb()).await;
@@ -35,8 +30,12 @@ async fn the_writer_that_is_killed() {
     }
 }
 
+/// The test is two processes: it starts itself again as the writer, and kills that.
 #[tokio::test]
 async fn a_killed_process_leaves_all_that_was_answered_and_nothing_half_done() {
+    if let Ok(dir) = std::env::var(DIR) {
+        return write_until_killed(Path::new(&dir)).await;
+    }
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     let data = dir.join("data");
@@ -83,7 +82,7 @@ struct Writer(Child);
 impl Writer {
     fn start(dir: &Path) -> Self {
         let writer = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::the_writer_that_is_killed", "--ignored"])
+            .args(["--exact", TEST])
             .env(DIR, dir)
             // Loopback must not go through a proxy, whatever the machine is set up for.
             .env("HTTP_PROXY", "http://127.0.0.1:9")
