@@ -61,9 +61,20 @@ pub(crate) enum Command {
     /// Look at runs
     #[command(subcommand)]
     Run(RunCommand),
-    /// Look at the directory
+    /// Look at the directory, and decide about a user by hand
     #[command(subcommand)]
     User(UserCommand),
+    /// Say in one paragraph why a user is on or off
+    Explain(Who),
+}
+
+/// A user of a tenant.
+#[derive(Debug, Args)]
+pub(crate) struct Who {
+    /// The tenant's id
+    pub(crate) tenant: TenantId,
+    /// The user's object id, or login name in any case
+    pub(crate) user: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -148,12 +159,13 @@ pub(crate) enum UserCommand {
         status: Option<StatusName>,
     },
     /// Show one user with his history
-    Show {
-        /// The tenant's id
-        tenant: TenantId,
-        /// The user's object id, or login name in any case
-        user: String,
-    },
+    Show(Who),
+    /// Switch a user off by hand; no sync switches him on before he is released
+    Deactivate(Who),
+    /// Switch a user on, or keep him on, by hand; no sync switches him off before he is released
+    Activate(Who),
+    /// Give a user back to the sync: the next run that sees him decides
+    Release(Who),
 }
 
 /// A status, as it is written on the command line.

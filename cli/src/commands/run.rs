@@ -45,8 +45,7 @@ async fn show(store: &Store, run: &RunRef, output: &Output) -> anyhow::Result<()
         ))
     })?;
     let batches = store.batches(run, None).await?;
-    let head = store.head(&run.tenant).await?;
-    let plan = store.plan(run, &head).await?.map(|stored| stored.plan);
+    let plan = store.plan(run).await?.map(|stored| stored.plan);
     let details = RunDetails::of(&record, &batches, plan.as_ref());
     if output.is_json() {
         output.object(&details)

@@ -1,14 +1,18 @@
-//! `user list|show`: the commands that print the directory because they are asked to.
+//! `user list|show|deactivate|activate|release` and `explain`: the directory, printed because it is
+//! asked for, and what a person decides about a user.
 
+use anyhow::bail;
+use rollcall_core::by_hand::Decision;
 use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::status::{Status, StoredUser};
-use rollcall_store::Store;
+use rollcall_store::{Decided, Store};
 
 use super::tenants_ever;
-use crate::args::UserCommand;
+use crate::args::{UserCommand, Who};
 use crate::exit::{Exit, bad_input};
 use crate::local::Place;
 use crate::output::Output;
+use crate::output::explain::Explained;
 use crate::output::history::ChangeView;
 use crate::output::user::{UserDetails, UserView, add_user, users_table};
 
@@ -23,7 +27,10 @@ pub(crate) async fn run(
         UserCommand::List { tenant, status } => {
             list(store, tenant.as_ref(), status.map(Status::from), output).await?;
         }
-        UserCommand::Show { tenant, user } => show(store, &tenant, &user, output).await?,
+        UserCommand::Show(who) => show(store, &who, output).await?,
+        UserCommand::Deactivate(who) => decide(store, &who, Decision::Deactivate, output).await?,
+        UserCommand::Activate(who) => decide(store, &who, Decision::Activate, output).await?,
+        UserCommand::Release(who) => decide(store, &who, Decision::Release, output).await?,
     }
     stack.close().await;
     Ok(Exit::Done)
@@ -63,20 +70,10 @@ async fn list(
     Ok(())
 }
 
-/// One user. A login name can lead to more than one: a user who was deleted, and the one who has
-/// the name now, who is told first.
-async fn show(store: &Store, tenant: &TenantId, who: &str, output: &Output) -> anyhow::Result<()> {
-    tenants_ever(store, Some(tenant)).await?;
-    let mut users = find(store, tenant, who).await?;
-    if users.is_empty() {
-        // What was asked for may be a name, and errors carry none.
-        return Err(bad_input(format!(
-            "tenant {tenant} has no user with this object id or login name; `user list --tenant \
-             {tenant}` shows those that it has"
-        )));
-    }
-    users.sort_by(|a, b| (a.status, &a.id).cmp(&(b.status, &b.id)));
-    for user in &users {
+/// One user with his history.
+async fn show(store: &Store, who: &Who, output: &Output) -> anyhow::Result<()> {
+    let tenant = &who.tenant;
+    for user in &found(store, who).await? {
         let history = store.history(tenant, user).await?;
         let details = UserDetails {
             user: UserView::of(tenant, user),
@@ -89,6 +86,98 @@ async fn show(store: &Store, tenant: &TenantId, who: &str, output: &Output) -> a
         }
     }
     Ok(())
+}
+
+/// `explain`: why a user is on or off.
+pub(crate) async fn explain(who: &Who, place: &Place, output: &Output) -> anyhow::Result<Exit> {
+    let stack = place.open().await?;
+    let (store, tenant) = (stack.store(), &who.tenant);
+    for user in &found(store, who).await? {
+        let history = store.history(tenant, user).await?;
+        let explained = Explained::of(tenant, user, &history);
+        if output.is_json() {
+            output.object(&explained)?;
+        } else {
+            output.text(explained.paragraph())?;
+        }
+    }
+    stack.close().await;
+    Ok(Exit::Done)
+}
+
+/// Writes a person's decision about one user, and shows the user as he is then.
+async fn decide(
+    store: &Store,
+    who: &Who,
+    decision: Decision,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let tenant = &who.tenant;
+    let users = found(store, who).await?;
+    let [user] = users.as_slice() else {
+        let ids: Vec<_> = users.iter().map(|user| user.id.to_string()).collect();
+        return Err(bad_input(format!(
+            "tenant {tenant} has {} users with this login name; give the object id of one: {}",
+            ids.len(),
+            ids.join(", ")
+        )));
+    };
+    let by = operator();
+    let (user, is_written) = match store.decide(tenant, &user.id, decision, &by).await? {
+        Decided::Written(user) => (user, true),
+        Decided::Same(user) => (user, false),
+        Decided::Unknown => bail!("user {} of tenant {tenant} has vanished", user.id),
+    };
+    if output.is_json() {
+        output.object(&UserView::of(tenant, &user))
+    } else {
+        output.text(sentence(tenant, &user, decision, is_written))
+    }
+}
+
+fn sentence(tenant: &TenantId, user: &StoredUser, decision: Decision, is_written: bool) -> String {
+    let who = format!("User {} of {tenant}", user.id);
+    let (status, reason) = (user.status.name(), user.reason);
+    let what = if is_written { "is now" } else { "was already" };
+    match decision {
+        Decision::Deactivate | Decision::Activate => format!(
+            "{who} {what} {status} by hand. No sync changes that before `rollcall user release \
+             {tenant} {}`.",
+            user.id
+        ),
+        Decision::Release if is_written => format!(
+            "{who} is given back to the sync. He stays {status} ({reason}) until a run finds otherwise; \
+             a full run looks at everybody."
+        ),
+        Decision::Release => {
+            format!("{who} is {status} ({reason}): no person holds him, nothing was changed.")
+        }
+    }
+}
+
+/// Who uses this machine: for the journal, and never for a log.
+fn operator() -> String {
+    let names = ["USER", "LOGNAME", "USERNAME"].into_iter();
+    let mut set = names.filter_map(|name| std::env::var(name).ok());
+    set.find(|name| !name.is_empty())
+        .unwrap_or_else(|| "somebody on this machine".to_owned())
+}
+
+/// Those who are meant, at least one. A login name can lead to more: a user who was deleted, and the
+/// one who has the name now, who is first.
+async fn found(store: &Store, who: &Who) -> anyhow::Result<Vec<StoredUser>> {
+    let tenant = &who.tenant;
+    tenants_ever(store, Some(tenant)).await?;
+    let mut users = find(store, tenant, &who.user).await?;
+    if users.is_empty() {
+        // What was asked for may be a name, and errors carry none.
+        return Err(bad_input(format!(
+            "tenant {tenant} has no user with this object id or login name; `user list --tenant \
+             {tenant}` shows those that it has"
+        )));
+    }
+    users.sort_by(|a, b| (a.status, &a.id).cmp(&(b.status, &b.id)));
+    Ok(users)
 }
 
 async fn find(store: &Store, tenant: &TenantId, who: &str) -> anyhow::Result<Vec<StoredUser>> {

@@ -295,10 +295,9 @@ impl Demo {
         let store = self.stack.store();
         let mut all = Vec::new();
         for tenant in self.world.tenants() {
-            let head = store.head(&tenant).await?;
             let runs = store.runs(&tenant).await?;
             for run in runs.iter().filter(|run| run.state == RunState::Completed) {
-                let Some(stored) = store.plan(&run.run, &head).await? else {
+                let Some(stored) = store.plan(&run.run).await? else {
                     continue;
                 };
                 let entries = evidence(&stored.plan);

@@ -50,7 +50,8 @@ struct FieldChange {
 /// One change of a user.
 #[derive(Debug, Serialize)]
 pub(crate) struct ChangeView {
-    run: u64,
+    run: Option<u64>,
+    by: Option<String>,
     #[serde(serialize_with = "time::as_rfc3339")]
     at: u64,
     change: Kind,
@@ -66,6 +67,7 @@ impl ChangeView {
         let before = entry.before.as_ref();
         Self {
             run: entry.run,
+            by: entry.by_hand.map(|it| it.by),
             at: entry.at_ms,
             change: Kind::of(before, &entry.after),
             status: entry.after.status,
@@ -76,7 +78,14 @@ impl ChangeView {
         }
     }
 
-    /// As a row: run, time, what, the changed fields, reason, evidence.
+    fn writer(&self) -> String {
+        match (self.run, &self.by) {
+            (Some(run), _) => run.to_string(),
+            (None, by) => harmless(by.as_deref().unwrap_or("a person")),
+        }
+    }
+
+    /// As a row: the run, or who decided by hand; time, what, the changed fields, reason, evidence.
     pub(crate) fn row(&self) -> [String; 6] {
         // A new user's fields are all new; they are in the table above.
         let changed: Vec<_> = match self.change {
@@ -90,7 +99,7 @@ impl ChangeView {
                 .collect(),
         };
         [
-            self.run.to_string(),
+            self.writer(),
             time::short(self.at),
             self.change.name().to_owned(),
             changed.join("\n"),
@@ -174,6 +183,7 @@ mod tests {
             attributes: BTreeMap::from([("team".into(), "x".into())]),
             version: 1,
             last_change: None,
+            decided_version: None,
         }
     }
 

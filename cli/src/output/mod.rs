@@ -1,5 +1,6 @@
 //! Results on stdout: JSON for programs, tables for people.
 
+pub(crate) mod explain;
 pub(crate) mod history;
 pub(crate) mod run;
 pub(crate) mod table;

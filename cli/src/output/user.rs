@@ -119,7 +119,7 @@ impl UserDetails<'_> {
         for (name, value) in user.attributes {
             facts.add_row([format!("attributes.{name}"), harmless(value)]);
         }
-        let mut history = table(["run", "at", "what", "changed", "reason", "evidence"]);
+        let mut history = table(["by", "at", "what", "changed", "reason", "evidence"]);
         for change in &self.history {
             history.add_row(change.row());
         }

@@ -127,7 +127,10 @@ async fn users_are_told_with_all_fields_and_their_history() {
     let latest = &by_id["history"][0];
     assert_eq!(latest["change"], "deactivated");
     assert_eq!(latest["run"], 2);
-    assert_eq!(latest["evidence"], "listed in deletedItems");
+    let evidence = latest["evidence"].as_str().unwrap();
+    let request_id = evidence.strip_prefix("listed in deletedItems, request ");
+    let request_id = request_id.unwrap_or_else(|| panic!("{evidence}"));
+    assert!(uuid::Uuid::parse_str(request_id).is_ok(), "{evidence}");
     assert_eq!(
         latest["changed"]["status"],
         json!({ "from": "ACTIVE", "to": "INACTIVE" })

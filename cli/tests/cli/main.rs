@@ -6,6 +6,7 @@
 )]
 
 mod arguments;
+mod by_hand;
 mod contract;
 mod demo;
 mod ends;

@@ -159,9 +159,10 @@ impl DeltaUser {
     /// The whole user: what is told, and for what is absent what the directory has. `mapped` are the
     /// attributes that the tenant mirrors now.
     ///
-    /// Of somebody whom the directory does not have, what is absent was never set; but without his
-    /// login name he is somebody whom a full run left out, and too little is told of him: he stays
-    /// unknown until the next one.
+    /// Of somebody whom the directory does not have, what is absent was never set, as a rule: a new
+    /// user is told whole. But it may be somebody whom a full run left out. Without his login name too
+    /// little is told of him, and he stays unknown until the next one; with it he is taken as he is told,
+    /// and the next full run has what was not.
     #[must_use]
     pub fn whole(&self, stored: Option<&StoredUser>, mapped: &AttributeMap) -> GraphUser {
         let is_known = stored.is_some() || matches!(self.user_principal_name, Some(Some(_)));

@@ -13,7 +13,8 @@ pub struct GuardSettings {
     /// The most, in percent of the active users.
     #[serde(deserialize_with = "percent")]
     pub deactivations_percent_max: f64,
-    /// A plan of at most so many users passes percent, domain and window.
+    /// A plan of at most so many users passes percent, domain and window, and a domain of at most so
+    /// many may go as a whole.
     pub exempt_max: u64,
     /// How much smaller than the last completed run's the number of users seen may be, in percent.
     #[serde(deserialize_with = "percent")]
@@ -78,6 +79,10 @@ pub enum GuardKind {
     Percent,
     /// `shrink_percent_max`
     Shrink,
+    /// Everybody of a mail domain, and more than `exempt_max` of them.
+    Domain,
+    /// `window_percent_max`
+    Window,
 }
 
 /// A guard that tripped.
@@ -102,6 +107,11 @@ pub struct PlanNumbers {
     pub active: u64,
     /// How many the plan would switch off.
     pub deactivations: u64,
+    /// How many of them are all the ACTIVE users of one domain of login names; of several such
+    /// domains the largest, and 0 if there is none.
+    pub whole_domain: u64,
+    /// How many were switched off within the trailing window, but for those whom a person approved.
+    pub off_in_window: u64,
 }
 
 impl GuardSettings {
@@ -132,9 +142,27 @@ impl GuardSettings {
                 if plan.deactivations <= self.exempt_max {
                     return None;
                 }
-                let value = percent_of(plan.deactivations, plan.active);
-                trip(GuardKind::Percent, self.deactivations_percent_max, value)
+                self.check_shares(plan)
             })
+    }
+
+    /// The guards that a small plan passes: in a small tenant one leaver is a large share.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "numbers of users are far below 2^52"
+    )]
+    fn check_shares(&self, plan: PlanNumbers) -> Option<Trip> {
+        let share = percent_of(plan.deactivations, plan.active);
+        let in_window = percent_of(plan.off_in_window + plan.deactivations, plan.active);
+        trip(GuardKind::Percent, self.deactivations_percent_max, share)
+            .or_else(|| {
+                trip(
+                    GuardKind::Domain,
+                    self.exempt_max as f64,
+                    plan.whole_domain as f64,
+                )
+            })
+            .or_else(|| trip(GuardKind::Window, self.window_percent_max, in_window))
     }
 }
 
@@ -162,75 +190,5 @@ fn percent_of(part: u64, whole: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const QUIET: PlanNumbers = PlanNumbers {
-        users_seen: 10_000,
-        users_seen_before: Some(10_000),
-        active: 10_000,
-        deactivations: 0,
-    };
-
-    fn tripped(plan: PlanNumbers) -> Option<GuardKind> {
-        GuardSettings::default().check(plan).map(|trip| trip.guard)
-    }
-
-    #[test]
-    fn the_count_guard_holds_one_above_its_limit() {
-        let of = |deactivations| PlanNumbers {
-            active: 100_000,
-            deactivations,
-            ..QUIET
-        };
-        assert_eq!(tripped(of(499)), None);
-        assert_eq!(tripped(of(500)), None);
-        assert_eq!(tripped(of(501)), Some(GuardKind::Count));
-    }
-
-    #[test]
-    fn the_percent_guard_holds_one_above_its_limit() {
-        let of = |deactivations| PlanNumbers {
-            active: 1_000,
-            deactivations,
-            ..QUIET
-        };
-        assert_eq!(tripped(of(49)), None);
-        assert_eq!(tripped(of(50)), None);
-        assert_eq!(tripped(of(51)), Some(GuardKind::Percent));
-    }
-
-    #[test]
-    fn a_small_plan_passes_the_percent_guard_however_small_the_tenant() {
-        let of = |deactivations| PlanNumbers {
-            active: 6,
-            deactivations,
-            ..QUIET
-        };
-        assert_eq!(tripped(of(5)), None);
-        assert_eq!(tripped(of(6)), Some(GuardKind::Percent));
-    }
-
-    #[test]
-    fn the_shrink_guard_holds_one_above_its_limit_whatever_the_plan() {
-        let of = |users_seen| PlanNumbers {
-            users_seen,
-            users_seen_before: Some(1_000),
-            ..QUIET
-        };
-        assert_eq!(tripped(of(801)), None);
-        assert_eq!(tripped(of(800)), None);
-        assert_eq!(tripped(of(799)), Some(GuardKind::Shrink));
-    }
-
-    #[test]
-    fn a_first_run_and_a_growing_directory_do_not_shrink() {
-        for users_seen_before in [None, Some(0), Some(9_000)] {
-            let plan = PlanNumbers {
-                users_seen_before,
-                ..QUIET
-            };
-            assert_eq!(tripped(plan), None);
-        }
-    }
-}
+#[path = "guard_tests.rs"]
+mod tests;

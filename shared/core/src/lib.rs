@@ -13,6 +13,7 @@
 
 pub mod batch;
 mod bounds;
+pub mod by_hand;
 pub mod counts;
 pub mod credential;
 pub mod delta;
@@ -31,3 +32,4 @@ pub mod status;
 #[cfg(test)]
 mod testing;
 pub mod user;
+pub mod window;

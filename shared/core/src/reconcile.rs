@@ -104,6 +104,7 @@ impl SightingContext<'_> {
             attributes: user.attributes.clone(),
             version: 1,
             last_change: Some(self.change(ChangeKind::Created)),
+            decided_version: None,
         };
         Decision {
             write: Some(write),

@@ -162,6 +162,9 @@ pub struct StoredUser {
     pub version: u64,
     /// Which sync wrote it last; `None` before the first.
     pub last_change: Option<LastChange>,
+    /// The version that a person's last decision wrote; `None` if no person ever decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_version: Option<u64>,
 }
 
 impl StoredUser {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rollcall_ambient::Ambient;
 use rollcall_core::delta::DeltaUser;
+use rollcall_core::evidence::Told;
 use rollcall_core::user::{AttributeMap, GraphUser};
 
 use crate::config::{Endpoints, GraphConfig};
@@ -158,7 +159,7 @@ impl GraphClient {
     ///
     /// # Errors
     /// Any [`GraphError`].
-    pub async fn delta_from_now(&self) -> Result<Option<NextLink>, GraphError> {
+    pub async fn delta_from_now(&self) -> Result<Option<Told<NextLink>>, GraphError> {
         let call = Call::get(DELTA, self.endpoints().delta_latest.clone());
         let read = |body: &[u8]| match page::delta(body, &self.0.attributes)? {
             // What is told of now, a full scan that begins now tells of as well.
@@ -166,7 +167,10 @@ impl GraphClient {
             (_, DeltaEnd::More(_)) => Err(Broken("the latest delta has a next page")),
         };
         match self.http().fetch(&call, read).await {
-            Ok((link, _)) => self.next_link(&link).map(Some),
+            Ok((link, request_id)) => Ok(Some(Told {
+                what: self.next_link(&link)?,
+                request: request_id.into(),
+            })),
             Err(GraphError::Refused { call })
                 if call.status.is_some_and(|it| DELTA_MISSING.contains(&it)) =>
             {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rollcall_core::evidence::{RequestId, Told};
 use rollcall_core::ids::ObjectId;
 use serde_json::json;
 
@@ -47,7 +48,7 @@ impl GraphClient {
     pub async fn get_by_ids(
         &self,
         ids: &[ObjectId],
-    ) -> Result<BTreeMap<ObjectId, Option<bool>>, GraphError> {
+    ) -> Result<BTreeMap<ObjectId, Told<Option<bool>>>, GraphError> {
         let asked: BTreeSet<&ObjectId> = ids.iter().collect();
         let each_once: Vec<&ObjectId> = asked.iter().copied().collect();
         let mut found = BTreeMap::new();
@@ -58,8 +59,10 @@ impl GraphClient {
                 address,
                 &json!({ "ids": some, "types": ["user"] }),
             );
-            let (accounts, _) = self.http().fetch(&call, page::accounts).await?;
-            found.extend(accounts.into_iter().filter(|(id, _)| asked.contains(id)));
+            let (accounts, request_id) = self.http().fetch(&call, page::accounts).await?;
+            let request = RequestId::from(request_id);
+            let asked_for = accounts.into_iter().filter(|(id, _)| asked.contains(id));
+            found.extend(told(asked_for, &request));
         }
         Ok(found)
     }
@@ -74,8 +77,8 @@ impl GraphClient {
     pub async fn deleted_users(
         &self,
         among: &BTreeSet<ObjectId>,
-    ) -> Result<BTreeSet<ObjectId>, GraphError> {
-        let mut found = BTreeSet::new();
+    ) -> Result<BTreeMap<ObjectId, RequestId>, GraphError> {
+        let mut found = BTreeMap::new();
         let mut walks = 1;
         loop {
             match self.walk_deleted_users(among, &mut found).await {
@@ -90,7 +93,7 @@ impl GraphClient {
     async fn walk_deleted_users(
         &self,
         among: &BTreeSet<ObjectId>,
-        found: &mut BTreeSet<ObjectId>,
+        found: &mut BTreeMap<ObjectId, RequestId>,
     ) -> Result<(), GraphError> {
         let mut call = Call::get(DELETED_USERS, self.endpoints().deleted_users.clone());
         let mut followed = BTreeSet::new();
@@ -98,8 +101,10 @@ impl GraphClient {
             if found.len() == among.len() {
                 return Ok(());
             }
-            let ((ids, next), _) = self.http().fetch(&call, page::ids).await?;
-            found.extend(ids.into_iter().filter(|id| among.contains(id)));
+            let ((ids, next), request_id) = self.http().fetch(&call, page::ids).await?;
+            let request = RequestId::from(request_id);
+            let wanted = ids.into_iter().filter(|id| among.contains(id));
+            found.extend(wanted.map(|id| (id, request.clone())));
             let Some(next) = next else { return Ok(()) };
             let address = safe_url(&self.endpoints().graph_root, DELETED_USERS, &next)?;
             if !followed.insert(next) {
@@ -119,7 +124,7 @@ impl GraphClient {
     pub async fn users_by_id(
         &self,
         ids: &[ObjectId],
-    ) -> Result<BTreeMap<ObjectId, Existence>, GraphError> {
+    ) -> Result<BTreeMap<ObjectId, Told<Existence>>, GraphError> {
         let each_once: Vec<ObjectId> = ids
             .iter()
             .collect::<BTreeSet<_>>()
@@ -136,7 +141,7 @@ impl GraphClient {
     async fn ask_one_by_one(
         &self,
         ids: &[ObjectId],
-    ) -> Result<BTreeMap<ObjectId, Existence>, GraphError> {
+    ) -> Result<BTreeMap<ObjectId, Told<Existence>>, GraphError> {
         let http = self.http();
         let mut retry = http.retry();
         let mut known = BTreeMap::new();
@@ -157,7 +162,8 @@ impl GraphClient {
             for _ in 0..settled.throttled {
                 http.counters.throttled();
             }
-            known.extend(settled.known);
+            let request = RequestId::from(answer.request_id.clone());
+            known.extend(told(settled.known, &request));
             left.retain(|id| !known.contains_key(id));
             match (settled.ended, settled.passing) {
                 (Some((Verdict::Unauthorised, failed)), _) => {
@@ -180,6 +186,17 @@ impl GraphClient {
         }
         Ok(known)
     }
+}
+
+/// What one answer says of each.
+fn told<T>(
+    of: impl IntoIterator<Item = (ObjectId, T)>,
+    request: &RequestId,
+) -> impl Iterator<Item = (ObjectId, Told<T>)> {
+    of.into_iter().map(|(id, what)| {
+        let request = request.clone();
+        (id, Told { what, request })
+    })
 }
 
 fn endless(cause: &str) -> GraphError {

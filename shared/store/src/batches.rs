@@ -2,6 +2,7 @@
 
 use rollcall_core::batch::{BatchEvent, BatchState};
 use rollcall_core::counts::ChangeCounts;
+use rollcall_core::evidence::RequestId;
 use rollcall_core::ids::RunRef;
 use rollcall_core::lease::LeaseTerm;
 use rollcall_core::page::PageDigest;
@@ -39,6 +40,8 @@ pub struct BatchRecord {
     pub sightings: u64,
     /// How many of them are new or changed.
     pub changed: u64,
+    /// The request to Graph that its page came by.
+    pub request: RequestId,
     /// Whether somebody on it stands on an earlier page too: it is worked on after those.
     pub repeats: bool,
     /// How many users the worker counted; `None` until it is done.
@@ -79,6 +82,7 @@ impl BatchRecord {
                 .map(|digest| PageDigest::from_stored(digest.to_owned())),
             sightings: row.number("sightings")?,
             changed: row.number("changed")?,
+            request: row.text_if_any("graph_request")?.map(str::to_owned).into(),
             repeats: row.flag_if_any("repeats")?.unwrap_or_default(),
             counted: row.number_if_any("counted")?,
             lease: read_lease(&row)?,

@@ -4,6 +4,7 @@ use rollcall_core::counts::{ChangeCounts, DeactivatedBy, Kept};
 use rollcall_core::guard::Trip;
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::{FailReason, RunEvent, RunMode, RunState};
+use rollcall_core::window::Window;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::{active_run_is, delta_link_is, lease_is, run_allows, run_state_in};
@@ -57,7 +58,8 @@ pub struct Held {
 
 impl Store {
     /// Completes a run: its state, its totals, and the head for the next run. A full run is the
-    /// baseline of those after it; a delta run, which saw a few, is not.
+    /// baseline of those after it; a delta run, which saw a few, is not. Whom it switched off counts
+    /// in the tenant's window, which is `before` up to now.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's.
@@ -65,10 +67,15 @@ impl Store {
         &self,
         lease: &RunLease,
         record: &RunRecord,
-        totals: &RunTotals,
+        (totals, before): (&RunTotals, &Window),
         usage: &Usage,
     ) -> Result<(), StoreError> {
         let mut head = Changes::new();
+        let switched_off = totals.deactivated.total();
+        if switched_off > 0 {
+            let window = before.with(self.ambient.now_ms(), switched_off);
+            head = head.set("window", json(&window)?);
+        }
         if record.mode == RunMode::Full {
             head = head
                 .set("last_full_run", number(lease.run().run))

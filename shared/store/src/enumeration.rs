@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::batch::BatchState;
+use rollcall_core::evidence::RequestId;
 use rollcall_core::page::{NextPage, PageDigest, PagePayload};
 use rollcall_core::run::{RunEvent, RunMode, RunState};
 
@@ -70,6 +71,8 @@ pub struct PageCommit<'a> {
     pub payload: &'a PagePayload,
     /// How many users on it had no accountEnabled.
     pub unknown: u64,
+    /// The request to Graph that it came by.
+    pub request: &'a RequestId,
     /// What fetching it used.
     pub usage: Usage,
 }
@@ -199,6 +202,9 @@ impl Store {
             ("lease_ms", number(lease.lease_ms())),
             ("ttl", number(lease.ttl_s())),
         ]);
+        if let Some(request) = page.request.as_str() {
+            item.insert("graph_request".into(), text(request));
+        }
         if page.payload.repeats() {
             item.insert("repeats".into(), AttributeValue::Bool(true));
         }

@@ -1,7 +1,8 @@
-//! The journal: what every user was before a run changed him.
+//! The journal: what every user was before a run or a person changed him.
 
 use std::collections::BTreeSet;
 
+use rollcall_core::by_hand::Decision;
 use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::status::StoredUser;
 
@@ -13,11 +14,33 @@ use crate::{Store, Table, keys};
 /// How far a user's history is followed back, in changes: a screenful is what a person reads.
 const HISTORY_ENTRIES_MAX: usize = 100;
 
+/// Why a user is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cause<'a> {
+    /// A batch's sighting of him.
+    Sighting,
+    /// A plan that was carried out, with the evidence.
+    Plan(&'a str),
+    /// A person's decision.
+    Person { by: &'a str, decision: Decision },
+}
+
+/// A person's decision, as the journal has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByHand {
+    /// Who decided.
+    pub by: String,
+    /// What.
+    pub decision: Decision,
+}
+
 /// One change of a user, as the journal has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// The run that made it.
-    pub run: u64,
+    /// The run that made it; `None` if a person did.
+    pub run: Option<u64>,
+    /// What that person decided.
+    pub by_hand: Option<ByHand>,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
     /// The user before; `None` if the run created him.
@@ -31,7 +54,7 @@ pub struct JournalEntry {
 pub(crate) fn journal_item(
     run: &RunRef,
     write: &UserWrite,
-    evidence: Option<&str>,
+    cause: Cause<'_>,
     now_ms: u64,
     ttl_s: u64,
 ) -> Result<Item, StoreError> {
@@ -41,8 +64,15 @@ pub(crate) fn journal_item(
     if let Some(before) = &write.before {
         item.insert("before".into(), json(before)?);
     }
-    if let Some(evidence) = evidence {
-        item.insert("evidence".into(), text(evidence));
+    match cause {
+        Cause::Sighting => {}
+        Cause::Plan(evidence) => {
+            item.insert("evidence".into(), text(evidence));
+        }
+        Cause::Person { by, decision } => {
+            item.insert("by".into(), text(by));
+            item.insert("decision".into(), json(&decision)?);
+        }
     }
     Ok(item)
 }
@@ -87,21 +117,21 @@ impl Store {
         let mut entries = Vec::new();
         let mut after = user.clone();
         while entries.len() < HISTORY_ENTRIES_MAX {
-            // Runs only rise, so the last writer is the higher of the two that a user names.
-            let writer = after.status_run.max(after.last_change.map(|last| last.run));
-            let Some(number) = writer else { break };
-            let run = RunRef {
-                tenant: tenant.clone(),
-                run: number,
-            };
-            let key = keys::journal(&run, &after.id, after.version.saturating_sub(1));
-            let Some(item) = self.get(Table::Coordination, &key).await? else {
+            let Some((run, item)) = self.image_before(tenant, &after).await? else {
                 break;
             };
             let row = Row(&item);
             let before: Option<StoredUser> = row.json_if_any("before")?;
+            let by = row.text_if_any("by")?;
             entries.push(JournalEntry {
-                run: number,
+                run: (run > 0).then_some(run),
+                by_hand: match by {
+                    Some(by) => Some(ByHand {
+                        by: by.to_owned(),
+                        decision: row.json("decision")?,
+                    }),
+                    None => None,
+                },
                 at_ms: row.number("at")?,
                 before: before.clone(),
                 after,
@@ -113,5 +143,28 @@ impl Store {
             }
         }
         Ok(entries)
+    }
+
+    /// The image of what a user was before his last change, and the number of the run that made it,
+    /// 0 for a person.
+    async fn image_before(
+        &self,
+        tenant: &TenantId,
+        user: &StoredUser,
+    ) -> Result<Option<(u64, Item)>, StoreError> {
+        let writer = if user.decided_version == Some(user.version) {
+            keys::by_hand(tenant)
+        } else {
+            // Runs only rise, so the last writer is the higher of the two that a user names.
+            let run = user.status_run.max(user.last_change.map(|last| last.run));
+            let Some(run) = run else { return Ok(None) };
+            RunRef {
+                tenant: tenant.clone(),
+                run,
+            }
+        };
+        let key = keys::journal(&writer, &user.id, user.version.saturating_sub(1));
+        let item = self.get(Table::Coordination, &key).await?;
+        Ok(item.map(|item| (writer.run, item)))
     }
 }

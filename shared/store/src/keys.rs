@@ -104,6 +104,14 @@ pub(crate) fn plan_chunk(run: &RunRef, hash: &str, chunk: u32) -> Key {
     )
 }
 
+/// The run whose journal has what people change by hand. The first run of a tenant is 1.
+pub(crate) fn by_hand(tenant: &TenantId) -> RunRef {
+    RunRef {
+        tenant: tenant.clone(),
+        run: 0,
+    }
+}
+
 /// The before-image of one write, in as many partitions as the directory, because it is written
 /// as often. The key holds the version that was overwritten, so that a second
 /// change in one run keeps both.

@@ -3,7 +3,7 @@
 //! It promises:
 //! - each write of a run, a batch or a user is conditional on a lease, which only this crate can
 //!   hand out ([`RunLease`], [`BatchLease`]), and fails with [`StoreError::LostLease`] once the
-//!   lease is somebody else's;
+//!   lease is somebody else's; a person's decision alone needs none, but the version that was read;
 //! - a user is written together with the image of what he was before;
 //! - a state changes only as the pure functions of `rollcall-core` allow, because the conditions are
 //!   made from their tables;
@@ -12,6 +12,7 @@
 //! It never deletes anything, never decides anything about users, and knows no HTTP, SQS or Graph.
 
 mod batches;
+mod by_hand;
 mod conditions;
 mod endings;
 mod enumeration;
@@ -26,6 +27,7 @@ mod read;
 mod row;
 mod runs;
 mod schema;
+mod standings;
 mod streaks;
 mod tenants;
 mod users;
@@ -36,10 +38,11 @@ use aws_sdk_dynamodb::Client;
 use rollcall_ambient::Ambient;
 
 pub use batches::{BatchRecord, BatchResult};
+pub use by_hand::Decided;
 pub use endings::{Held, RunTotals};
 pub use enumeration::{ChainEnd, PageCommit};
 pub use error::StoreError;
-pub use journal::JournalEntry;
+pub use journal::{ByHand, JournalEntry};
 pub use leases::{AcquiredBatch, AcquiredRun, BatchLease, RunLease, RunStep};
 use meter::Meter;
 
@@ -47,8 +50,9 @@ pub use meter::Capacity;
 pub use plans::StoredPlan;
 pub use runs::{Bracket, GraphUsage, RunRecord, Usage};
 pub use schema::LOGIN_INDEX;
+pub use standings::UserStanding;
 pub use tenants::{Head, PutTenant, StartedRun, TenantRecord};
-pub use users::{UserStanding, UserWrite, WRITES_PER_TRANSACTION_MAX};
+pub use users::{UserWrite, WRITES_PER_TRANSACTION_MAX};
 
 /// How long the items of a run are kept after its end, in days: the time in which a run can still
 /// be looked into and taken back.

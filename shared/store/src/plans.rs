@@ -69,15 +69,20 @@ impl Store {
                 .send()
                 .await?;
         }
-        let manifest = keys::plan_manifest(run).with([
+        let mut manifest = keys::plan_manifest(run).with([
             ("hash", text(hash.as_str())),
             ("chunks", number(chunks.len())),
             ("deactivations", number(plan.plan.entries().len())),
             ("users_seen", number(plan.numbers.users_seen)),
             ("active", number(plan.numbers.active)),
+            ("whole_domain", number(plan.numbers.whole_domain)),
+            ("off_in_window", number(plan.numbers.off_in_window)),
             ("totals", json(&plan.totals)?),
             ("ttl", number(lease.ttl_s())),
         ]);
+        if let Some(before) = plan.numbers.users_seen_before {
+            manifest.insert("users_seen_before".into(), number(before));
+        }
         let mut transaction = Transaction::new(self)
             .check(
                 Protects::Lease,
@@ -141,7 +146,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when a chunk is missing or the entries do not have the hash.
-    pub async fn plan(&self, run: &RunRef, head: &Head) -> Result<Option<StoredPlan>, StoreError> {
+    pub async fn plan(&self, run: &RunRef) -> Result<Option<StoredPlan>, StoreError> {
         let key = keys::plan_manifest(run);
         let Some(item) = self.get(Table::Coordination, &key).await? else {
             return Ok(None);
@@ -165,8 +170,10 @@ impl Store {
         Ok(Some(StoredPlan {
             numbers: PlanNumbers {
                 users_seen: row.number("users_seen")?,
-                users_seen_before: head.last_full_seen,
+                users_seen_before: row.number_if_any("users_seen_before")?,
                 active: row.number("active")?,
+                whole_domain: row.number("whole_domain")?,
+                off_in_window: row.number("off_in_window")?,
                 deactivations: plan.entries().len() as u64,
             },
             totals: row.json("totals")?,

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::{RunMode, RunState};
 use rollcall_core::settings::TenantSettings;
+use rollcall_core::window::Window;
 
 use crate::conditions::{absent, active_run_is, next_run_is, revision_is, revision_was};
 use crate::error::StoreError;
@@ -67,6 +68,8 @@ pub struct Head {
     pub last_full_run: Option<u64>,
     /// How many users it saw.
     pub last_full_seen: Option<u64>,
+    /// How many users the runs switched off lately.
+    pub window: Window,
 }
 
 impl Head {
@@ -85,17 +88,21 @@ impl Head {
         }
     }
 
-    const NEW: Self = Self {
-        next_run: 1,
-        active_run: None,
-        held_run: None,
-        held_delta_run: None,
-        delta_link: None,
-        delta_mapping: None,
-        wants_full: false,
-        last_full_run: None,
-        last_full_seen: None,
-    };
+    /// Of a tenant that never ran.
+    fn new() -> Self {
+        Self {
+            next_run: 1,
+            active_run: None,
+            held_run: None,
+            held_delta_run: None,
+            delta_link: None,
+            delta_mapping: None,
+            wants_full: false,
+            last_full_run: None,
+            last_full_seen: None,
+            window: Window::default(),
+        }
+    }
 
     fn read(item: &Item) -> Result<Self, StoreError> {
         let row = Row(item);
@@ -109,6 +116,7 @@ impl Head {
             wants_full: row.flag_if_any("wants_full")?.unwrap_or_default(),
             last_full_run: row.number_if_any("last_full_run")?,
             last_full_seen: row.number_if_any("last_full_seen")?,
+            window: row.json_if_any("window")?.unwrap_or_default(),
         })
     }
 }
@@ -241,7 +249,7 @@ impl Store {
     /// [`StoreError`] as DynamoDB answers.
     pub async fn head(&self, tenant: &TenantId) -> Result<Head, StoreError> {
         let item = self.get(Table::Coordination, &keys::head(tenant)).await?;
-        item.as_ref().map_or(Ok(Head::NEW), Head::read)
+        item.as_ref().map_or_else(|| Ok(Head::new()), Head::read)
     }
 
     /// Starts a run on a snapshot of the tenant's settings. Its lease is free. A delta run that has

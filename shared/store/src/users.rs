@@ -8,13 +8,12 @@ use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::plan::Deactivation;
 use rollcall_core::reconcile::switched_off;
 use rollcall_core::run::RunState;
-use rollcall_core::status::{ChangeKind, LastChange, SightingOrder, Standing, Status, StoredUser};
-use rollcall_core::user::ContentHash;
+use rollcall_core::status::{ChangeKind, LastChange, SightingOrder, Status, StoredUser};
 
 use crate::batches::TRANSACTION_ACTIONS_MAX;
 use crate::conditions::{absent, batch_allows, lease_is, run_state_in, version_is};
 use crate::error::StoreError;
-use crate::journal::journal_item;
+use crate::journal::{Cause, journal_item};
 use crate::leases::{BatchLease, RunLease};
 use crate::read::{Consistency, Range};
 use crate::row::{Item, Row, bytes, number, text};
@@ -27,17 +26,6 @@ use crate::{Store, Table, keys};
 /// one action is the check of the lease.
 pub const WRITES_PER_TRANSACTION_MAX: usize = (TRANSACTION_ACTIONS_MAX - 1) / 2;
 
-/// What the stream of standings reads of a user.
-const STANDING_ATTRIBUTES: [&str; 7] = [
-    "pk",
-    "sk",
-    "status",
-    "reason",
-    "content_hash",
-    "sync_run",
-    "sync_kind",
-];
-
 /// The number of the layout of a directory item.
 const SCHEMA: u32 = 1;
 
@@ -48,17 +36,6 @@ pub struct UserWrite {
     pub before: Option<StoredUser>,
     /// As it is to be.
     pub after: StoredUser,
-}
-
-/// A user of the directory's stream: only what tells whether anything changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserStanding {
-    /// Who.
-    pub id: ObjectId,
-    /// Content hash, status and reason.
-    pub standing: Standing,
-    /// The last run that wrote the user by a sighting, and what it did to him first.
-    pub last_change: Option<(u64, ChangeKind)>,
 }
 
 fn user_item(tenant: &TenantId, user: &StoredUser) -> Item {
@@ -96,6 +73,9 @@ fn user_item(tenant: &TenantId, user: &StoredUser) -> Item {
     }
     if let Some(run) = user.status_run {
         item.insert("status_run".into(), number(run));
+    }
+    if let Some(version) = user.decided_version {
+        item.insert("decided_version".into(), number(version));
     }
     if let Some(change) = &user.last_change {
         let order = change.order;
@@ -137,10 +117,11 @@ fn read_user(item: &Item) -> Result<StoredUser, StoreError> {
         attributes: row.texts("attributes")?,
         version: row.number("version")?,
         last_change: read_change(&row)?,
+        decided_version: row.number_if_any("decided_version")?,
     })
 }
 
-fn read_id(row: &Row<'_>) -> Result<ObjectId, StoreError> {
+pub(crate) fn read_id(row: &Row<'_>) -> Result<ObjectId, StoreError> {
     ObjectId::new(row.text("sk")?).map_err(|e| StoreError::Invalid(e.to_string()))
 }
 
@@ -242,32 +223,6 @@ impl Store {
         Ok(())
     }
 
-    /// Every user of a tenant as a stream of standings. The read may be behind by moments: what a
-    /// caller does on its word is judged again by a read that sees every write, or by a condition.
-    ///
-    /// # Errors
-    /// [`StoreError`] as DynamoDB answers.
-    pub async fn standings(
-        &self,
-        tenant: &TenantId,
-        mut take: impl FnMut(UserStanding),
-    ) -> Result<(), StoreError> {
-        for shard in 0..keys::DIRECTORY_SHARDS {
-            let partition = keys::directory_partition(tenant, shard);
-            let range = Range {
-                attributes: Some(&STANDING_ATTRIBUTES),
-                consistency: Consistency::Eventual,
-                ..Range::of(Table::Directory, &partition)
-            };
-            self.query(range, |item| {
-                take(read_standing(item)?);
-                Ok(())
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
     /// Writes users under a batch's lease, each with his before-image in the same transaction. At
     /// most [`WRITES_PER_TRANSACTION_MAX`], each id once; they are one transaction unless they are
     /// too large for one.
@@ -303,8 +258,9 @@ impl Store {
                 &condition,
             );
             for write in group {
+                let cause = Cause::Sighting;
                 transaction =
-                    self.put_user(transaction, lease.run(), write, None, lease.ttl_s())?;
+                    self.put_user(transaction, lease.run(), write, cause, lease.ttl_s())?;
             }
             transaction.send().await?;
         }
@@ -346,24 +302,26 @@ impl Store {
             );
             for write in group {
                 let detail = evidence.get(&write.after.id).copied();
+                let cause = Cause::Plan(detail.unwrap_or_default());
                 transaction =
-                    self.put_user(transaction, lease.run(), write, detail, lease.ttl_s())?;
+                    self.put_user(transaction, lease.run(), write, cause, lease.ttl_s())?;
             }
             transaction.send().await?;
         }
         Ok(())
     }
 
-    fn put_user<'s>(
+    /// Puts a user together with his before-image, at the version that was read.
+    pub(crate) fn put_user<'s>(
         &self,
         transaction: Transaction<'s>,
         run: &RunRef,
         write: &UserWrite,
-        evidence: Option<&str>,
+        cause: Cause<'_>,
         ttl_s: u64,
     ) -> Result<Transaction<'s>, StoreError> {
         let version_before = write.before.as_ref().map_or(0, |before| before.version);
-        let journal = journal_item(run, write, evidence, self.ambient.now_ms(), ttl_s)?;
+        let journal = journal_item(run, write, cause, self.ambient.now_ms(), ttl_s)?;
         Ok(transaction
             .put(
                 Protects::Read("a user"),
@@ -378,26 +336,4 @@ impl Store {
                 &absent(),
             ))
     }
-}
-
-fn read_standing(item: &Item) -> Result<UserStanding, StoreError> {
-    let row = Row(item);
-    let hash = row.bytes("content_hash")?;
-    let hash = <[u8; 16]>::try_from(hash).map_err(|_| StoreError::Corrupt {
-        item: format!("user {}", row.text("sk").unwrap_or("?")),
-        detail: "content_hash is not 16 bytes".into(),
-    })?;
-    let last_change = match row.number_if_any("sync_run")? {
-        Some(run) => Some((run, row.named("sync_kind")?)),
-        None => None,
-    };
-    Ok(UserStanding {
-        last_change,
-        id: read_id(&row)?,
-        standing: Standing {
-            hash: ContentHash(hash),
-            status: row.named("status")?,
-            reason: row.named("reason")?,
-        },
-    })
 }

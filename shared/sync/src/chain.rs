@@ -4,10 +4,11 @@
 use std::collections::HashSet;
 
 use rollcall_core::batch::BatchState;
+use rollcall_core::evidence::RequestId;
 use rollcall_core::page::{NextPage, PagePayload};
 use rollcall_core::run::{FailReason, RunMode};
 use rollcall_core::settings::TenantSettings;
-use rollcall_graph::{DeltaLink, DeltaPage, GraphClient, GraphError, NextLink};
+use rollcall_graph::{DeltaLink, DeltaPage, GraphClient, GraphError};
 use rollcall_store::{BatchRecord, Bracket, ChainEnd, PageCommit, RunLease, RunRecord};
 use tracing::{info, warn};
 
@@ -118,7 +119,12 @@ impl<'a> Enumeration<'a> {
         if self.bracket == Bracket::Open && self.end.page == 0 {
             let asked = self.graph.delta_from_now();
             let from = while_kept(store, lease, asked).await??;
-            let link = from.as_ref().map(NextLink::as_str);
+            if let Some(from) = &from {
+                let run = lease.run();
+                info!(event = "delta_begun", tenant = %run.tenant, run = run.run,
+                    generation = self.end.generation, graph_request_id = %from.request);
+            }
+            let link = from.as_ref().map(|from| from.what.as_str());
             store.take_bracket(lease, &self.end, link).await?;
             self.bracket = link.map_or(Bracket::NoDelta, |link| Bracket::From(link.to_owned()));
         }
@@ -225,8 +231,7 @@ impl<'a> Enumeration<'a> {
             self.check_sealable(payload.sightings(), unknown)?;
         }
         let place = Place::after(self.graph, &payload.next)?;
-        self.put(&payload, unknown, page.request_id.as_deref())
-            .await?;
+        self.put(&payload, unknown, &page.request).await?;
         let Some(place) = place else {
             return Ok(true);
         };
@@ -273,13 +278,14 @@ impl<'a> Enumeration<'a> {
         &mut self,
         payload: &PagePayload,
         unknown: u64,
-        request_id: Option<&str>,
+        request: &RequestId,
     ) -> Result<(), Stop> {
         let used = self.app.usage(Some(self.graph));
         let commit = PageCommit {
             after: &self.end,
             payload,
             unknown,
+            request,
             usage: used.since(&self.used.reported),
         };
         self.end = self.app.store.commit_page(self.lease, &commit).await?;
@@ -290,7 +296,7 @@ impl<'a> Enumeration<'a> {
             generation = self.end.generation, page = self.end.page,
             token = self.lease.token(), delta = self.next.is_delta(),
             users = payload.sightings(), changed = payload.changed.len(), last = is_last,
-            graph_request_id = request_id.unwrap_or(""));
+            graph_request_id = %request);
         let doorbell = &self.app.doorbell;
         if !payload.changed.is_empty() {
             doorbell
@@ -374,7 +380,7 @@ impl<'a> Enumeration<'a> {
     async fn go_on_otherwise(&mut self, error: GraphError) -> Result<bool, Stop> {
         if self.mode == RunMode::Full && self.next.is_delta() {
             self.leaves_delta_out(&error);
-            self.put(&PagePayload::empty(NextPage::END), 0, None)
+            self.put(&PagePayload::empty(NextPage::END), 0, &RequestId::default())
                 .await?;
             return Ok(true);
         }

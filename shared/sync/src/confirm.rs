@@ -1,8 +1,8 @@
 //! Asking Graph, by id, about everybody whom a complete enumeration did not show.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_core::evidence::{Answers, Existence};
+use rollcall_core::evidence::{Answers, Existence, RequestId, Told};
 use rollcall_core::ids::ObjectId;
 use rollcall_core::proof::Absence;
 use rollcall_core::run::FailReason;
@@ -23,8 +23,8 @@ const ASKED_BY_ID_MAX: usize = 5_000;
 pub(crate) struct Asked {
     /// About the absent.
     pub(crate) answers: Answers,
-    /// Who of the disabled is enabled by now, and who of the removed is there.
-    pub(crate) back: BTreeSet<ObjectId>,
+    /// Who of the disabled is enabled by now, and who of the removed is there; by which answer.
+    pub(crate) back: BTreeMap<ObjectId, RequestId>,
 }
 
 /// About whom Graph is asked.
@@ -69,17 +69,19 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
         .cloned()
         .collect();
     let accounts = graph.get_by_ids(&asked).await?;
-    let found = |id: &ObjectId| accounts.contains_key(id);
-    all_found(canaries, found)?;
-    let mut back: BTreeSet<_> = disabled
+    let found = |id: &ObjectId| Some((id.clone(), accounts.get(id)?.request.clone()));
+    let is_found = |id: &ObjectId| accounts.contains_key(id);
+    all_found(canaries, is_found)?;
+    let is_enabled = |id: &&ObjectId| accounts.get(*id).is_some_and(|it| it.what == Some(true));
+    let mut back: BTreeMap<_, _> = disabled
         .iter()
-        .filter(|id| accounts.get(*id) == Some(&Some(true)))
-        .chain(removed.iter().filter(|id| found(id)))
-        .cloned()
+        .filter(is_enabled)
+        .chain(removed)
+        .filter_map(found)
         .collect();
-    let (alive, rest): (BTreeSet<_>, BTreeSet<_>) = absent.cloned().partition(found);
+    let rest: BTreeSet<_> = absent.clone().filter(|id| !is_found(id)).cloned().collect();
     let mut answers = Answers {
-        alive,
+        alive: absent.filter_map(found).collect(),
         ..Answers::default()
     };
     if !rest.is_empty() {
@@ -88,32 +90,39 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
         let one_by_one: Vec<_> = rest.into_iter().take(ASKED_BY_ID_MAX).collect();
         let asked: Vec<_> = one_by_one.iter().chain(canaries).cloned().collect();
         let by_id = graph.users_by_id(&asked).await?;
-        all_found(canaries, |id| by_id.get(id).is_some_and(is_found))?;
+        all_found(canaries, |id| {
+            by_id
+                .get(id)
+                .is_some_and(|it| existence(it.what) == Existence::Found)
+        })?;
         // A canary may be one of the disabled: the last word about him is this one.
-        let is_enabled = |id: &&ObjectId| by_id.get(*id).is_some_and(is_found_enabled);
-        back.extend(disabled.iter().filter(is_enabled).cloned());
+        let last_word = |id: &ObjectId| {
+            let word = by_id.get(id).filter(|it| is_enabled_user(it.what))?;
+            Some((id.clone(), word.request.clone()))
+        };
+        back.extend(disabled.iter().filter_map(last_word));
         answers.by_id = one_by_one
             .into_iter()
             .filter_map(|id| {
-                let existence = if is_found(by_id.get(&id)?) {
-                    Existence::Found
-                } else {
-                    Existence::NotFound
-                };
-                Some((id, existence))
+                let Told { what, request } = by_id.get(&id)?.clone();
+                let what = existence(what);
+                Some((id, Told { what, request }))
             })
             .collect();
     }
     Ok(Asked { answers, back })
 }
 
-fn is_found(existence: &rollcall_graph::Existence) -> bool {
-    matches!(existence, rollcall_graph::Existence::Found { .. })
+const fn existence(told: rollcall_graph::Existence) -> Existence {
+    match told {
+        rollcall_graph::Existence::Found { .. } => Existence::Found,
+        rollcall_graph::Existence::NotFound => Existence::NotFound,
+    }
 }
 
-fn is_found_enabled(existence: &rollcall_graph::Existence) -> bool {
+fn is_enabled_user(told: rollcall_graph::Existence) -> bool {
     let account_enabled = Some(true);
-    *existence == rollcall_graph::Existence::Found { account_enabled }
+    told == rollcall_graph::Existence::Found { account_enabled }
 }
 
 fn all_found(canaries: &[ObjectId], found: impl Fn(&ObjectId) -> bool) -> Result<(), Stop> {

@@ -1,5 +1,6 @@
 //! One page of an enumeration, of users or of a delta, before it is sorted.
 
+use rollcall_core::evidence::RequestId;
 use rollcall_core::page::{NextPage, Sighted};
 use rollcall_graph::{DeltaLink, GraphClient, GraphError, NextLink, PageAt};
 
@@ -32,7 +33,7 @@ pub(crate) struct Fetched {
     pub(crate) users: Vec<Sighted>,
     /// `None` after the last page of users.
     pub(crate) next: Option<NextPage>,
-    pub(crate) request_id: Option<String>,
+    pub(crate) request: RequestId,
 }
 
 /// Fetches a page.
@@ -51,7 +52,7 @@ pub(crate) async fn fetch(graph: &GraphClient, place: &Place) -> Result<Fetched,
                         delta_link: Some(link.as_str().to_owned()),
                     },
                 }),
-                request_id: page.request_id,
+                request: page.request_id.into(),
             });
         }
     };
@@ -61,6 +62,6 @@ pub(crate) async fn fetch(graph: &GraphClient, place: &Place) -> Result<Fetched,
         next: page
             .next
             .map(|link| NextPage::Users(link.as_str().to_owned())),
-        request_id: page.request_id,
+        request: page.request_id.into(),
     })
 }

@@ -7,7 +7,7 @@ use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::{Reason, Status, StoredUser};
 use rollcall_graph::GraphClient;
 use rollcall_store::{
-    AcquiredRun, Held, RunLease, RunRecord, RunStep, RunTotals, StoreError, StoredPlan,
+    AcquiredRun, Head, Held, RunLease, RunRecord, RunStep, RunTotals, StoreError, StoredPlan,
     WRITES_PER_TRANSACTION_MAX,
 };
 use tracing::{info, warn};
@@ -105,7 +105,7 @@ impl App {
             let detail = "the tenant's head does not name this run";
             return Err(Stop::Fail(FailReason::Incomplete, detail.into()));
         }
-        let plan = match self.store.plan(run, &head).await? {
+        let plan = match self.store.plan(run).await? {
             Some(plan) => plan,
             None => {
                 self.make_plan(lease, record, &settings, &head, graph)
@@ -114,14 +114,15 @@ impl App {
         };
         if record.state != RunState::Applying
             && let Some(progress) = self
-                .before_applying(lease, record, &settings, &plan, graph.as_ref())
+                .before_applying(lease, (record, &head), &settings, &plan, graph.as_ref())
                 .await?
         {
             return Ok(progress);
         }
         let applying = self.apply(lease, &plan, stop_at_ms);
         let totals = while_kept(&self.store, lease, applying).await??;
-        self.complete(lease, record, &totals, graph.as_ref()).await
+        self.complete(lease, (record, &head), &totals, graph.as_ref())
+            .await
     }
 
     fn check_deadline(&self, record: &RunRecord) -> Result<(), Stop> {
@@ -137,7 +138,7 @@ impl App {
     async fn before_applying(
         &self,
         lease: &RunLease,
-        record: &RunRecord,
+        (record, head): (&RunRecord, &Head),
         settings: &TenantSettings,
         plan: &StoredPlan,
         graph: Option<&GraphClient>,
@@ -160,7 +161,7 @@ impl App {
         }
         if plan.plan.entries().is_empty() {
             return self
-                .complete(lease, record, &plan.totals, graph)
+                .complete(lease, (record, head), &plan.totals, graph)
                 .await
                 .map(Some);
         }
@@ -173,13 +174,13 @@ impl App {
     async fn complete(
         &self,
         lease: &RunLease,
-        record: &RunRecord,
+        (record, head): (&RunRecord, &Head),
         totals: &RunTotals,
         graph: Option<&GraphClient>,
     ) -> Result<Progress, Stop> {
         let run = lease.run();
         self.store
-            .complete_run(lease, record, totals, &self.usage(graph))
+            .complete_run(lease, record, (totals, &head.window), &self.usage(graph))
             .await?;
         info!(event = "run_completed", tenant = %run.tenant, run = run.run,
             mode = record.mode.name(),

@@ -26,6 +26,7 @@ mod plan;
 mod secrets;
 mod start;
 mod sweep;
+mod view;
 mod work;
 
 pub use app::{App, graph_client};

@@ -5,66 +5,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollcall_core::batch::BatchState;
 use rollcall_core::counts::ChangeCounts;
 use rollcall_core::evidence::{
-    Answers, Evidence, Existence, Resolution, Streak, StreakRule, resolve,
+    Answers, Evidence, RequestId, Resolution, Streak, StreakRule, resolve,
 };
 use rollcall_core::guard::PlanNumbers;
 use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::plan::Plan;
 use rollcall_core::proof::{Absence, CompletenessProof, NotProven, Sightings, prove};
 use rollcall_core::run::{FailReason, RunMode};
+use rollcall_core::scope::domain_of;
 use rollcall_core::settings::TenantSettings;
-use rollcall_core::status::{ChangeKind, LastChange, Reason, Status};
+use rollcall_core::status::{LastChange, Reason, Status, StoredUser};
 use rollcall_graph::GraphClient;
-use rollcall_store::{
-    BatchRecord, Head, RunLease, RunRecord, RunTotals, StoreError, StoredPlan, UserStanding,
-};
+use rollcall_store::{BatchRecord, Head, RunLease, RunRecord, RunTotals, StoreError, StoredPlan};
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::confirm::{Asked, CANARIES_MAX, Questions, ask};
+use crate::confirm::{Asked, Questions, ask};
 use crate::error::Stop;
 use crate::finalize::sealed;
 use crate::keep::while_kept;
+use crate::view::View;
 
-/// The finalizer's own view of the directory.
-#[derive(Default)]
-struct View {
-    active: u64,
-    /// ACTIVE before this run, and seen by it.
-    known_seen: u64,
-    /// ACTIVE before this run.
-    known: u64,
-    absences: Vec<Absence>,
-    canaries: Vec<ObjectId>,
-}
-
-impl View {
-    fn add(&mut self, proof: &CompletenessProof, user: &UserStanding) {
-        if user.standing.status != Status::Active {
-            return;
-        }
-        self.active += 1;
-        let run = proof.run().run;
-        let is_new = matches!(
-            user.last_change,
-            Some((by, ChangeKind::Created | ChangeKind::Reactivated)) if by == run
-        );
-        let is_seen = proof.saw(&user.id);
-        self.known += u64::from(!is_new);
-        self.known_seen += u64::from(!is_new && is_seen);
-        match proof.absence(&user.id) {
-            // A person's word stands, seen or not.
-            Some(_) if user.standing.reason == Reason::Manual => {}
-            Some(absence) => self.absences.push(absence),
-            None if self.canaries.len() < CANARIES_MAX
-                && is_seen
-                && !proof.is_removed(&user.id) =>
-            {
-                self.canaries.push(user.id.clone());
-            }
-            None => {}
-        }
-    }
+/// Who is to go.
+struct Due {
+    /// Each with the version that he is at.
+    entries: Vec<(Evidence, u64)>,
+    /// How many of each domain of login names.
+    domains: BTreeMap<String, u64>,
 }
 
 /// What was judged about the absent.
@@ -72,7 +39,7 @@ impl View {
 struct Judged {
     evidence: Vec<Evidence>,
     streaks: Vec<(ObjectId, Streak)>,
-    back: BTreeSet<ObjectId>,
+    back: BTreeMap<ObjectId, RequestId>,
     contradicted: u64,
     awaiting: u64,
 }
@@ -120,10 +87,10 @@ impl App {
         evidence.extend(
             candidates
                 .into_iter()
-                .filter(|candidate| !judged.back.contains(candidate.id())),
+                .filter(|candidate| !judged.back.contains_key(candidate.id())),
         );
-        let entries = self.at_their_versions(lease, evidence).await?;
-        let plan = Plan::new(&proof, entries);
+        let due = self.at_their_versions(lease, evidence).await?;
+        let plan = Plan::new(&proof, due.entries);
         let revoked = while_kept(&self.store, lease, self.by_revoked(run, &batches)).await??;
         let stored = StoredPlan {
             numbers: PlanNumbers {
@@ -132,6 +99,10 @@ impl App {
                 users_seen_before: head.last_full_seen.filter(|_| record.mode == RunMode::Full),
                 active: view.active,
                 deactivations: plan.entries().len() as u64,
+                whole_domain: view.whole_domain(&due.domains),
+                off_in_window: head
+                    .window
+                    .sum(self.ambient.now_ms(), settings.guards.window_days),
             },
             totals: totals(record, &batches, &proof, &judged, revoked),
             plan,
@@ -213,25 +184,6 @@ impl App {
         Ok(counts)
     }
 
-    /// A delta run has nobody to look for; it needs to know how many are active only if its plan is
-    /// too large to pass without.
-    async fn view(
-        &self,
-        proof: &CompletenessProof,
-        candidates: usize,
-        settings: &TenantSettings,
-    ) -> Result<View, StoreError> {
-        let mut view = View::default();
-        let is_small = candidates as u64 <= settings.guards.exempt_max;
-        if proof.seal().mode == RunMode::Delta && is_small {
-            return Ok(view);
-        }
-        self.store
-            .standings(&proof.run().tenant, |user| view.add(proof, &user))
-            .await?;
-        Ok(view)
-    }
-
     /// Asks about the absent, the disabled and the removed, and records the streaks.
     #[expect(
         clippy::too_many_arguments,
@@ -273,8 +225,9 @@ impl App {
             confirmed_by: settings.guards.absences_confirmed_by,
         };
         let mut judged = judge_all(lease, &view.absences, &asked.answers, &streaks, rule);
-        for id in &asked.back {
-            info!(event = "candidate_contradicted", tenant = %run.tenant, run = run.run, %id);
+        for (id, request) in &asked.back {
+            info!(event = "candidate_contradicted", tenant = %run.tenant, run = run.run, %id,
+                graph_request_id = %request);
         }
         judged.back = asked.back;
         judged.contradicted += judged.back.len() as u64;
@@ -283,11 +236,7 @@ impl App {
                 contradicted = judged.contradicted, absent = view.absences.len());
         }
         // Any sighting breaks a streak, and so does being found alive by id.
-        let is_there = |id: &ObjectId| {
-            proof.saw(id)
-                || asked.answers.alive.contains(id)
-                || asked.answers.by_id.get(id) == Some(&Existence::Found)
-        };
+        let is_there = |id: &ObjectId| proof.saw(id) || asked.answers.found(id).is_some();
         let broken = streaks
             .iter()
             .filter(|(id, streak)| streak.runs > 0 && is_there(id))
@@ -304,22 +253,32 @@ impl App {
         &self,
         lease: &RunLease,
         evidence: Vec<Evidence>,
-    ) -> Result<Vec<(Evidence, u64)>, Stop> {
+    ) -> Result<Due, Stop> {
         let ids: Vec<_> = evidence.iter().map(|e| e.id().clone()).collect();
         let reading = self.store.users(&lease.run().tenant, &ids);
         let users = while_kept(&self.store, lease, reading).await??;
+        let is_due =
+            |user: &StoredUser| user.status == Status::Active && user.reason != Reason::Manual;
         let due: BTreeMap<_, _> = users
             .into_iter()
-            .filter(|user| user.status == Status::Active && user.reason != Reason::Manual)
-            .map(|user| (user.id, user.version))
+            .filter(is_due)
+            .map(|user| (user.id.clone(), user))
             .collect();
-        Ok(evidence
-            .into_iter()
-            .filter_map(|evidence| {
-                let version = *due.get(evidence.id())?;
-                Some((evidence, version))
-            })
-            .collect())
+        let mut domains = BTreeMap::new();
+        for login_name in due
+            .values()
+            .filter_map(|it| it.user_principal_name.as_ref())
+        {
+            *domains.entry(domain_of(login_name)).or_default() += 1;
+        }
+        let at_version = |evidence: Evidence| {
+            let version = due.get(evidence.id())?.version;
+            Some((evidence, version))
+        };
+        Ok(Due {
+            entries: evidence.into_iter().filter_map(at_version).collect(),
+            domains,
+        })
     }
 }
 
@@ -343,13 +302,14 @@ fn judge_all(
                 }
                 judged.evidence.push(evidence);
             }
-            Resolution::Contradicted => {
-                info!(event = "absence_contradicted", tenant = %run.tenant, run = run.run, %id);
+            Resolution::Contradicted(request) => {
+                info!(event = "absence_contradicted", tenant = %run.tenant, run = run.run, %id,
+                    graph_request_id = %request);
                 judged.contradicted += 1;
             }
-            Resolution::Awaiting(streak) => {
+            Resolution::Awaiting(streak, request) => {
                 info!(event = "absence_awaits", tenant = %run.tenant, run = run.run, %id,
-                    runs = streak.runs);
+                    runs = streak.runs, graph_request_id = %request);
                 judged.streaks.push((id.clone(), streak));
                 judged.awaiting += 1;
             }
@@ -366,8 +326,8 @@ fn judge_all(
 fn candidates(proof: &CompletenessProof, batches: &[BatchRecord]) -> Vec<Evidence> {
     batches
         .iter()
-        .flat_map(|batch| &batch.result.candidates)
-        .filter_map(|candidate| Evidence::from_candidate(proof, candidate))
+        .flat_map(|batch| batch.result.candidates.iter().map(move |it| (batch, it)))
+        .filter_map(|(batch, candidate)| Evidence::from_candidate(proof, candidate, &batch.request))
         .collect()
 }
 

@@ -1,4 +1,5 @@
-//! A plan over a guard ends HELD: its updates stand, its deactivations wait.
+//! A plan over a guard ends HELD: its updates stand, its deactivations wait. (firezone#10898: a limit
+//! that is too blunt is loosened for good.)
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -82,6 +83,54 @@ async fn a_directory_that_shrank_is_held_and_the_baseline_stays() {
     assert_eq!(again.held.unwrap().trip.guard, GuardKind::Shrink);
     let first = world.store.run(&run.run).await.unwrap().unwrap();
     assert_eq!(first.state, RunState::Superseded);
+}
+
+/// So many move to another domain, and leave when the directory knows it.
+async fn domain_leaves(users: usize) -> (World, RunRecord) {
+    let world = synced(json!({})).await;
+    let everyone: Vec<_> = world.tenant.directory().users().map(|u| u.id).collect();
+    {
+        let mut directory = world.tenant.directory();
+        for (nth, id) in everyone[..users].iter().enumerate() {
+            let name = format!("{nth}@Fabrikam.example");
+            directory.rename(*id, &name, "Moved").unwrap();
+        }
+    }
+    assert_eq!(world.sync().await.unwrap().state, RunState::Completed);
+    // And one of the others, so that the plan is never a small one.
+    let run = leave(&world, users + 1).await;
+    (world, run)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_domain_that_leaves_as_a_whole_is_held() {
+    let (world, run) = domain_leaves(6).await;
+    let trip = run.held.unwrap().trip;
+    assert_eq!(
+        (trip.guard, trip.limit, trip.value),
+        (GuardKind::Domain, 5.0, 6.0)
+    );
+    assert_eq!(world.active().await.unwrap(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_domain_of_a_few_may_leave_as_a_whole() {
+    let (world, run) = domain_leaves(5).await;
+    assert_eq!(run.state, RunState::Completed, "{run:?}");
+    assert_eq!(world.active().await.unwrap(), 394);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_bleed_is_held_when_the_nights_add_up() {
+    let world = synced(json!({})).await;
+    // Each night is 5 % of those who are on, which is allowed.
+    assert_eq!(leave(&world, 20).await.state, RunState::Completed);
+    assert_eq!(leave(&world, 18).await.state, RunState::Completed);
+    let run = leave(&world, 17).await;
+    let trip = run.held.unwrap().trip;
+    assert_eq!((trip.guard, trip.limit), (GuardKind::Window, 10.0));
+    assert!((trip.value - 55.0 * 100.0 / 362.0).abs() < 1e-9, "{trip:?}");
+    assert_eq!(world.active().await.unwrap(), 362);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,8 @@
 //! The proof, the evidence and the plan, by the functions of `rollcall-core`.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use rollcall_core::batch::BatchState;
 use rollcall_core::evidence::{
-    Answers, Evidence, Existence, Resolution, Streak, StreakRule, resolve,
+    Answers, Evidence, Existence, RequestId, Resolution, Streak, StreakRule, Told, resolve,
 };
 use rollcall_core::ids::IdKey;
 use rollcall_core::page::{ChangedSighting, NextPage, PageDigest, PagePayload};
@@ -89,7 +87,9 @@ impl Protocol {
             .all_batches()
             .filter(|(_, batch)| batch.candidate)
             .filter_map(|(at, _)| self.candidate(at))
-            .filter_map(|candidate| Evidence::from_candidate(&proof, &candidate))
+            .filter_map(|candidate| {
+                Evidence::from_candidate(&proof, &candidate, &RequestId::default())
+            })
             .collect();
         let active = |who: &Who| state.people[who.place()].status == Status::Active;
         let absences: Vec<_> = Who::ALL
@@ -182,22 +182,22 @@ impl Protocol {
         let absent = || absences.iter().map(|absence| absence.id().clone());
         if self.is_broken(Mutation::AbsenceIsEvidence) {
             return Answers {
-                deleted: absent().collect(),
+                deleted: absent().map(|id| (id, RequestId::default())).collect(),
                 ..Answers::default()
             };
         }
-        let (alive, rest): (BTreeSet<_>, BTreeSet<_>) = absent().partition(|id| {
-            let is_there = self.facts.who(id).is_some_and(Who::is_there);
-            is_there && luck != Luck::NotFound
-        });
-        Answers {
-            alive,
-            by_id: rest
-                .into_iter()
-                .map(|id| (id, Existence::NotFound))
-                .collect::<BTreeMap<_, _>>(),
-            ..Answers::default()
+        let mut answers = Answers::default();
+        for id in absent() {
+            let request = RequestId::default();
+            let is_there = self.facts.who(&id).is_some_and(Who::is_there);
+            if is_there && luck != Luck::NotFound {
+                answers.alive.insert(id, request);
+            } else {
+                let what = Existence::NotFound;
+                answers.by_id.insert(id, Told { what, request });
+            }
         }
+        answers
     }
 
     /// The evidence about the absent, and the streaks to record. Any sighting breaks a streak, and so
@@ -234,13 +234,13 @@ impl Protocol {
                     }
                     evidence.push(evident);
                 }
-                Resolution::Awaiting(streak) => streaks[who.place()] = Some(streak),
-                Resolution::Contradicted | Resolution::Unanswered => {}
+                Resolution::Awaiting(streak, _) => streaks[who.place()] = Some(streak),
+                Resolution::Contradicted(_) | Resolution::Unanswered => {}
             }
         }
         for who in Who::ALL {
             let id = self.facts.id(who);
-            let is_there = proof.absence(id).is_none() || answers.alive.contains(id);
+            let is_there = proof.absence(id).is_none() || answers.found(id).is_some();
             if is_there && streak_of(who).is_some_and(|streak| streak.runs > 0) {
                 streaks[who.place()] = Some(rule.reset());
             }

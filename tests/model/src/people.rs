@@ -213,6 +213,7 @@ impl Facts {
                 kind: ChangeKind::Updated,
                 counted_by: (at.generation.into(), at.page.into()),
             }),
+            decided_version: None,
         }
     }
 

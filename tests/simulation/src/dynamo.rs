@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
@@ -43,7 +43,8 @@ macro_rules! sdk_client {
         let config = $sdk::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::new("sim", "sim", None, None, "simulation"))
+            // Nobody here looks at a signature, and signing is a thirteenth of a seed's time.
+            .allow_no_auth()
             .endpoint_url($endpoint)
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .time_source($clock)

@@ -114,6 +114,12 @@ impl Oracle {
         self.users.keys().copied()
     }
 
+    /// Whether a user was known before a moment.
+    pub(crate) fn was_there_before(&self, id: Uuid, ms: u64) -> bool {
+        let first = self.users.get(&id).and_then(|history| history.first());
+        first.is_some_and(|(since_ms, _)| *since_ms < ms)
+    }
+
     /// What is true of a user now.
     pub(crate) fn now(&self, id: Uuid) -> Option<&Truth> {
         self.users.get(&id)?.last().map(|(_, truth)| truth)

@@ -281,7 +281,7 @@ async fn settle(
         nth += 1;
     }
     for tenant in &world.tenants {
-        end::equals(world, tenant, false);
+        end::equals(world, tenant, None);
         operator::looks(world, store, tenant, true).await?;
     }
     for _ in 0..world.dice.between(0, CALM_DELTAS_MAX) {
@@ -295,6 +295,7 @@ async fn settle(
 /// Where a delta can tell what changed, it brings the directory in step as a full run would.
 async fn calm_delta(world: &Arc<World>) {
     world.tell(|| "-- a calm delta".into());
+    let begun_ms = world.now_ms();
     for tenant in &world.tenants {
         for _ in 0..world.dice.between(0, 6) {
             world.churn(tenant);
@@ -307,7 +308,7 @@ async fn calm_delta(world: &Arc<World>) {
         if end::was_delta(world, tenant, last_run(world, &tenant.name)) {
             world.mark("calm deltas");
             let is_sparse = tenant.graph.paging().delta_sparse;
-            end::equals(world, tenant, is_sparse);
+            end::equals(world, tenant, is_sparse.then_some(begun_ms));
         }
     }
 }

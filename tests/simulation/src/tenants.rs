@@ -83,9 +83,12 @@ impl SimTenant {
         let guards = if dice.per_mille(is_lenient) {
             lenient(confirmed_by)
         } else {
+            let deactivations_max = dice.between(0, 3);
+            let percent_max = dice.of([5.0, 20.0, 50.0]);
             json!({
-                "deactivations_max": dice.between(0, 3),
-                "deactivations_percent_max": dice.of([5.0, 20.0, 50.0]),
+                "deactivations_max": deactivations_max,
+                "deactivations_percent_max": percent_max,
+                "window_percent_max": 2.0 * percent_max,
                 "exempt_max": dice.between(0, 3),
                 "shrink_percent_max": dice.of([10.0, 30.0, 100.0]),
                 "absences_confirmed_by": confirmed_by,

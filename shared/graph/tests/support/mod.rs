@@ -18,6 +18,9 @@ use rollcall_graph::{Credential, GraphClient, GraphConfig, Secret};
 use serde_json::{Value, json};
 use url::Url;
 
+/// The `request-id` of each answer.
+pub(crate) const REQUEST_ID: &str = "5f1c2f0e-8a52-4c3b-9d10-2f8c7d0e9a11";
+
 pub(crate) const DIRECTORY: &str = "6babcaad-604b-40ac-a9d7-9fd97c0b779f";
 pub(crate) const CLIENT: &str = "e46697b1-7d7a-4a7a-9d6c-1c6ac6fb2ea7";
 pub(crate) const SECRET: &str = "s3cret~value";
@@ -62,7 +65,7 @@ impl Reply {
     pub(crate) fn raw(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
-            headers: vec![("request-id", "5f1c2f0e-8a52-4c3b-9d10-2f8c7d0e9a11".into())],
+            headers: vec![("request-id", REQUEST_ID.into())],
             content: Content::Whole(body.into()),
         }
     }

@@ -2,6 +2,7 @@
 
 use rollcall_core::page::{NextPage, PagePayload};
 use rollcall_core::run::RunMode;
+use rollcall_core::window::Window;
 use rollcall_store::{ChainEnd, Head, RunLease, RunStep, StartedRun, StoreError, Usage};
 
 use crate::values::{last_page, totals};
@@ -75,10 +76,13 @@ async fn the_delta_link_moves_from_where_the_run_began_alone() {
     world.set(&head_key("t"), "delta_link", link).await;
     let record = world.record(delta.run()).await;
     let (totals, usage) = (totals(), Usage::default());
+    let window = Window::default();
     let error = StoreError::Changed {
         what: "the tenant's active run",
     };
-    let complete = world.store.complete_run(&delta, &record, &totals, &usage);
+    let complete = world
+        .store
+        .complete_run(&delta, &record, (&totals, &window), &usage);
     world.refuses("complete", &error, complete).await;
 }
 

@@ -1,7 +1,9 @@
 //! The ends of a run.
 
 use rollcall_core::batch::BatchState;
+use rollcall_core::evidence::RequestId;
 use rollcall_core::run::{FailReason, RunState};
+use rollcall_core::window::Window;
 use rollcall_store::{AcquiredBatch, ChainEnd, RunStep, StoreError, Usage};
 
 use crate::values::{created, held, page_before_others, page_of, totals};
@@ -47,11 +49,14 @@ async fn a_run_that_is_not_its_tenants_active_one_cannot_be_completed_or_held() 
     let lease = world.finalizing("t").await;
     world.set(&head_key("t"), "active_run", n(2)).await;
     let (totals, usage) = (totals(), Usage::default());
+    let window = Window::default();
     let error = StoreError::Changed {
         what: "the tenant's active run",
     };
     let record = world.record(lease.run()).await;
-    let complete = world.store.complete_run(&lease, &record, &totals, &usage);
+    let complete = world
+        .store
+        .complete_run(&lease, &record, (&totals, &window), &usage);
     world.refuses("complete", &error, complete).await;
     let held = held();
     let what = (&held, &totals);
@@ -198,6 +203,7 @@ async fn what_was_used_adds_up_over_the_steps_of_a_run() {
         after: &ChainEnd::start(1),
         payload: &page_before_others(),
         unknown: 4,
+        request: &RequestId::default(),
         usage,
     };
     world.store.commit_page(&lease, &page).await.unwrap();

@@ -9,6 +9,7 @@
     reason = "a test ends where a step fails"
 )]
 
+mod by_hand;
 mod conflicts;
 mod deltas;
 mod endings;

@@ -2,6 +2,7 @@
 //! written to again.
 
 use rollcall_core::run::{FailReason, RunMode, RunState};
+use rollcall_core::window::Window;
 use rollcall_store::{BatchResult, ChainEnd, RunLease, RunStep, StoreError, Usage};
 
 use crate::values::{
@@ -39,9 +40,9 @@ async fn nothing_works(world: &World, lease: &RunLease, chain: &ChainEnd) {
     let user = new_user(lease.run(), "a");
     let off = [(user, &stored.plan.entries()[0])];
     refused("deactivate", Box::pin(store.deactivate(lease, &off))).await;
-    let totals = totals();
+    let (totals, window) = (totals(), Window::default());
     let record = store.run(lease.run()).await.unwrap().unwrap();
-    let completed = store.complete_run(lease, &record, &totals, &usage);
+    let completed = store.complete_run(lease, &record, (&totals, &window), &usage);
     refused("complete", Box::pin(completed)).await;
     let held = held();
     let hold = store.hold_run(lease, &record, (&held, &totals), &usage);

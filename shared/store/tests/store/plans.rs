@@ -17,8 +17,7 @@ async fn store_plan(world: &World, lease: &RunLease, plan: &StoredPlan) -> Resul
 }
 
 async fn read_plan(world: &World, lease: &RunLease) -> Result<Option<StoredPlan>, StoreError> {
-    let head = world.store.head(&lease.run().tenant).await.unwrap();
-    world.store.plan(lease.run(), &head).await
+    world.store.plan(lease.run()).await
 }
 
 /// A plan of about 600 KB.
@@ -213,7 +212,10 @@ async fn whom_a_plan_names_is_switched_off_with_his_evidence_in_the_journal() {
     assert_eq!((off.reason, off.status_run), (Reason::Disabled, Some(1)));
     let history = world.store.history(tenant, off).await.unwrap();
     assert_eq!(history.len(), 2);
-    assert_eq!(history[0].evidence.as_deref(), Some("seen at 1/1/0"));
+    assert_eq!(
+        history[0].evidence.as_deref(),
+        Some("seen at 1/1/0, request unknown")
+    );
     assert_eq!(history[0].before.as_ref(), Some(&users[0]));
 }
 

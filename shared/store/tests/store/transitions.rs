@@ -7,6 +7,7 @@
 use rollcall_core::batch::{BatchEvent, BatchState, next_batch_state};
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::{FailReason, RunEvent, RunMode, RunState, next_run_state};
+use rollcall_core::window::Window;
 use rollcall_store::{
     AcquiredBatch, BatchLease, BatchResult, ChainEnd, RunLease, RunStep, Store, StoreError, Usage,
 };
@@ -28,7 +29,10 @@ async fn apply_run(store: &Store, lease: &RunLease, event: RunEvent) -> Result<(
         RunEvent::NewGeneration => store.new_generation(lease, &start, None).await.map(drop),
         RunEvent::BeginFinalizing => store.begin_finalizing(lease).await,
         RunEvent::BeginApplying => store.begin_applying(lease).await,
-        RunEvent::Complete => store.complete_run(lease, &record, &totals(), &usage).await,
+        RunEvent::Complete => {
+            let done = (&totals(), &Window::default());
+            store.complete_run(lease, &record, done, &usage).await
+        }
         RunEvent::Hold => {
             store
                 .hold_run(lease, &record, (&held(), &totals()), &usage)
@@ -106,7 +110,7 @@ async fn a_run_is_superseded_exactly_where_the_pure_function_allows_it() {
                 };
                 assert_eq!(call.await, Err(refused), "{what}");
                 assert_eq!(world.run_state(first.run()).await, state, "{what}");
-                let stored = world.store.plan(later.run(), &head).await.unwrap();
+                let stored = world.store.plan(later.run()).await.unwrap();
                 assert_eq!(stored, None, "{what}");
             }
         }

@@ -32,6 +32,7 @@ async fn a_user_reads_back_as_he_was_written() {
         in_scope: false,
         attributes: std::collections::BTreeMap::new(),
         last_change: None,
+        decided_version: None,
         ..bare.after
     };
     let writes = [full.clone(), bare.clone()];
@@ -175,7 +176,7 @@ async fn a_users_history_is_followed_back_over_runs_and_writes() {
         .collect();
     let expected: Vec<_> = [(2, &writes[2]), (1, &writes[1]), (1, &writes[0])]
         .into_iter()
-        .map(|(run, write)| (run, write.before.as_ref(), &write.after))
+        .map(|(run, write)| (Some(run), write.before.as_ref(), &write.after))
         .collect();
     assert_eq!(found, expected);
     assert_eq!(history[0].at_ms - history[2].at_ms, 2_000);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rollcall_core::batch::BatchState;
-use rollcall_core::evidence::{Evidence, Streak};
+use rollcall_core::evidence::{Evidence, RequestId, Streak};
 use rollcall_core::guard::{GuardKind, PlanNumbers, Trip};
 use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::page::{ChangedSighting, NextPage, PageDigest, PagePayload};
@@ -83,6 +83,7 @@ pub(crate) fn new_user(run: &RunRef, name: &str) -> StoredUser {
             kind: ChangeKind::Created,
             counted_by: (1, 1),
         }),
+        decided_version: None,
     }
 }
 
@@ -194,7 +195,7 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
                 order: order(1, index),
             };
             (
-                Evidence::from_candidate(&proof, &candidate).unwrap(),
+                Evidence::from_candidate(&proof, &candidate, &RequestId::default()).unwrap(),
                 *version,
             )
         })
@@ -203,9 +204,11 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
         plan: Plan::new(&proof, evidence),
         numbers: PlanNumbers {
             users_seen: 10,
-            users_seen_before: None,
+            users_seen_before: Some(11),
             active: 9,
             deactivations: users.len() as u64,
+            whole_domain: 1,
+            off_in_window: 7,
         },
         totals: totals(),
     }

@@ -19,9 +19,11 @@ use dynoxide::Database;
 use dynoxide::server::serve_with_shutdown;
 use rollcall_ambient::{Ambient, Clock, Entropy};
 use rollcall_core::batch::BatchState;
+use rollcall_core::evidence::RequestId;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::page::PagePayload;
 use rollcall_core::run::{FailReason, RunMode, RunState};
+use rollcall_core::window::Window;
 use rollcall_store::{
     AcquiredBatch, AcquiredRun, BatchLease, BatchResult, ChainEnd, PageCommit, RunLease, RunRecord,
     RunStep, StartedRun, Store, StoreError, TableNames, TenantRecord, Usage,
@@ -206,8 +208,11 @@ impl World {
 
     pub(crate) async fn complete(&self, lease: &RunLease) {
         let (totals, usage) = (totals(), Usage::default());
+        let window = Window::default();
         let record = self.record(lease.run()).await;
-        let complete = self.store.complete_run(lease, &record, &totals, &usage);
+        let complete = self
+            .store
+            .complete_run(lease, &record, (&totals, &window), &usage);
         complete.await.unwrap();
     }
 
@@ -251,6 +256,7 @@ pub(crate) async fn commit(
         after,
         payload,
         unknown: 0,
+        request: &RequestId::default(),
         usage: Usage::default(),
     };
     store.commit_page(lease, &page).await

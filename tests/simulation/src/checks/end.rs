@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use rollcall_graph_emulator::User;
 use uuid::Uuid;
 
+use super::Checks;
 use crate::item::{Item, Place, Table, flag, number, text};
+use crate::mirror::Mirror;
 use crate::tenants::SimTenant;
 use crate::world::{World, lock};
 
@@ -40,7 +42,7 @@ pub(crate) fn active_but_gone(world: &World, tenant: &SimTenant) -> bool {
         .any(|(id, item)| text(item, "status") == "ACTIVE" && directory.get(*id).is_none())
 }
 
-fn users<'a>(mirror: &'a crate::mirror::Mirror, tenant: &SimTenant) -> BTreeMap<Uuid, &'a Item> {
+fn users<'a>(mirror: &'a Mirror, tenant: &SimTenant) -> BTreeMap<Uuid, &'a Item> {
     let prefix = format!("{}#", tenant.name);
     let users = mirror.partitions(Table::Directory, &prefix);
     let mut by_id = BTreeMap::new();
@@ -65,9 +67,12 @@ pub(crate) fn was_delta(world: &World, tenant: &SimTenant, number: u64) -> bool 
     is_delta
 }
 
-/// User by user. `may_be_new`: somebody of whom a delta told too little waits for a full run.
-pub(crate) fn equals(world: &World, tenant: &SimTenant, may_be_new: bool) {
+/// User by user. Since `sparse_since_ms`, if given, deltas tell no more than what changed: of somebody
+/// who was left out before and belongs now, too little. Without a login name he waits for the next
+/// full run; with one, what was not told of him does.
+pub(crate) fn equals(world: &World, tenant: &SimTenant, sparse_since_ms: Option<u64>) {
     let mirror = lock(&world.mirror);
+    let checks = lock(&world.checks);
     let stored = users(&mirror, tenant);
     let scope = tenant.scope();
     let oracle = lock(&tenant.oracle);
@@ -82,7 +87,7 @@ pub(crate) fn equals(world: &World, tenant: &SimTenant, may_be_new: bool) {
         let in_scope = live.and_then(|user| scope.takes(user)) == Some(true);
         let is_on = in_scope && live.and_then(|user| user.account_enabled) == Some(true);
         match stored.get(&id) {
-            None if is_on && !may_be_new => wrong.push(format!("{id} is lost")),
+            None if is_on && sparse_since_ms.is_none() => wrong.push(format!("{id} is lost")),
             None => {}
             Some(item) if text(item, "reason") == "manual" => {}
             Some(item) => {
@@ -92,6 +97,9 @@ pub(crate) fn equals(world: &World, tenant: &SimTenant, may_be_new: bool) {
                     wrong.push(format!("{id} should be {status}, the reason is {reason}"));
                 } else if let Some(user) = live.filter(|_| in_scope)
                     && let Some(name) = differs(item, user)
+                    && !(text(item, name).is_empty()
+                        && sparse_since_ms.is_some_and(|ms| oracle.was_there_before(id, ms))
+                        && was_created_by_delta(&mirror, &checks, &tenant.name, id))
                 {
                     wrong.push(format!("{id}: {name} is not the tenant's"));
                 }
@@ -102,6 +110,19 @@ pub(crate) fn equals(world: &World, tenant: &SimTenant, may_be_new: bool) {
         let detail = format!("{}: {}", tenant.name, wrong.join("; "));
         world.violate(EQUAL, detail);
     }
+}
+
+/// Whether all that is known of somebody is what deltas told.
+fn was_created_by_delta(mirror: &Mirror, checks: &Checks, tenant: &str, id: Uuid) -> bool {
+    let id = id.to_string();
+    let mut worked = checks.worked.iter();
+    worked.any(|(run, users)| {
+        let place = Place::coordination(format!("run#{tenant}"), format!("{:010}", run.1));
+        let run_item = mirror.get(&place);
+        run.0 == tenant
+            && users.get(&id) == Some(&"created")
+            && run_item.is_some_and(|item| text(item, "mode") == "delta")
+    })
 }
 
 /// The first attribute that is not as the tenant has it.

@@ -4,7 +4,7 @@ use rollcall_core::run::{RunEvent, RunState, next_run_state};
 use serde_json::Value;
 
 use super::{Look, RunKey};
-use crate::item::{Item, Place, json, number, text};
+use crate::item::{Item, Place, Table, json, number, text};
 use crate::mirror::Change;
 use crate::world::lock;
 
@@ -56,7 +56,10 @@ impl Look<'_> {
                     self.nobody_went(&run, &after);
                     self.failed(&run, &change.after);
                 }
-                "HELD" => self.nobody_went(&run, &after),
+                "HELD" => {
+                    self.nobody_went(&run, &after);
+                    self.held(&run, &change.after);
+                }
                 "FINALIZING" => {
                     self.within_the_deadline(&run, "the end");
                     self.complete_list(&run);
@@ -191,12 +194,31 @@ impl Look<'_> {
         }
     }
 
-    /// The guards, counted again.
+    /// The guards, counted again: nothing that one of them holds is carried out.
     fn applying(&self, run: &RunKey) {
+        if let Some((guard, counts)) = self.held_by(run) {
+            let detail = format!("{}/{}: {guard} with {counts:?}", run.0, run.1);
+            self.violate("invariant 7: guards hold", &detail);
+        }
+    }
+
+    /// Nothing waits for a person that no guard holds.
+    fn held(&self, run: &RunKey, item: &Item) {
+        let told = json(item, "held");
+        let guard = self.held_by(run).map(|(guard, _)| guard);
+        if told["guard"].as_str() != guard {
+            let detail = format!("{}/{} waits for {told}, not {guard:?}", run.0, run.1);
+            self.violate("invariant 7: a hold has its guard", &detail);
+        }
+    }
+
+    /// The guard that holds the stored plan of a run, if one does.
+    fn held_by(&self, run: &RunKey) -> Option<(&'static str, Counts)> {
         let place = Place::coordination(format!("plan#{}", run.0), format!("{:010}", run.1));
         let Some(manifest) = self.mirror.get(&place) else {
-            let detail = format!("{}/{} applies no plan", run.0, run.1);
-            return self.violate("invariant 1: a plan comes first", &detail);
+            let detail = format!("{}/{} has no plan", run.0, run.1);
+            self.violate("invariant 1: a plan comes first", &detail);
+            return None;
         };
         let settings = self.settings(run);
         let head = Place::coordination(format!("head#{}", run.0), "head".into());
@@ -211,11 +233,30 @@ impl Look<'_> {
             active: of("active"),
             seen: of("users_seen"),
             seen_before: before,
+            whole_domain: of("whole_domain"),
+            off_before: self.off_before(run),
         };
-        if let Some(guard) = tripped(&settings["guards"], &counts) {
-            let detail = format!("{}/{}: {guard} with {counts:?}", run.0, run.1);
-            self.violate("invariant 7: guards hold", &detail);
-        }
+        let guard = tripped(&settings["guards"], &counts)?;
+        Some((guard, counts))
+    }
+
+    /// How many the runs before switched off. A story is shorter than the shortest window.
+    fn off_before(&self, run: &RunKey) -> u64 {
+        let pk = format!("run#{}", run.0);
+        let runs = self.mirror.range(Table::Coordination, &pk, "");
+        let completed = runs.filter(|(_, item)| {
+            text(item, "state") == "COMPLETED" && number(item, "run") < Some(run.1)
+        });
+        let off = completed.map(|(_, item)| {
+            let totals = json(item, "totals");
+            let by_reason = totals["deactivated"].as_object();
+            let counts = by_reason
+                .into_iter()
+                .flatten()
+                .filter_map(|(_, it)| it.as_u64());
+            counts.sum::<u64>()
+        });
+        off.sum()
     }
 
     fn completed(&mut self, run: &RunKey, item: &Item) {
@@ -330,6 +371,8 @@ struct Counts {
     active: u64,
     seen: u64,
     seen_before: Option<u64>,
+    whole_domain: u64,
+    off_before: u64,
 }
 
 /// Which guard should have held, by the numbers of the settings.
@@ -346,9 +389,17 @@ fn tripped(guards: &Value, counts: &Counts) -> Option<&'static str> {
     if gone > of("deactivations_max") {
         return Some("count");
     }
-    let is_exempt = gone <= of("exempt_max");
-    let over = gone * 100.0 > of("deactivations_percent_max") * counts.active as f64;
-    (!is_exempt && over).then_some("percent")
+    if gone <= of("exempt_max") {
+        return None;
+    }
+    let is_over = |gone: f64, limit| gone * 100.0 > of(limit) * counts.active as f64;
+    if is_over(gone, "deactivations_percent_max") {
+        return Some("percent");
+    }
+    if counts.whole_domain as f64 > of("exempt_max") {
+        return Some("domain");
+    }
+    is_over(gone + counts.off_before as f64, "window_percent_max").then_some("window")
 }
 
 /// Whether the pure function allows it: by some event, or no event at all.

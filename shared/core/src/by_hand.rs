@@ -1,0 +1,138 @@
+//! What a person decides about a user. No sync undoes it before a person gives the user back.
+
+use serde::{Deserialize, Serialize};
+
+use crate::status::{Reason, Status, StoredUser};
+
+/// What a person wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// INACTIVE, whatever Microsoft 365 says.
+    Deactivate,
+    /// ACTIVE, whatever Microsoft 365 says.
+    Activate,
+    /// What the sync finds, from the next one on that sees the user.
+    Release,
+}
+
+/// The user as the person wants him; `None` if that is how he is.
+///
+/// To release somebody changes no status: the sync that finds another one changes it, with its
+/// evidence and under its guards.
+#[must_use]
+pub fn decided(user: &StoredUser, decision: Decision, now_ms: u64) -> Option<StoredUser> {
+    let (status, reason) = match decision {
+        Decision::Deactivate => (Status::Inactive, Reason::Manual),
+        Decision::Activate => (Status::Active, Reason::Manual),
+        Decision::Release if user.reason == Reason::Manual => (user.status, last_known(user)),
+        Decision::Release => return None,
+    };
+    if (status, reason) == (user.status, user.reason) {
+        return None;
+    }
+    Some(StoredUser {
+        status,
+        reason,
+        status_run: None,
+        status_at_ms: now_ms,
+        version: user.version + 1,
+        decided_version: Some(user.version + 1),
+        ..user.clone()
+    })
+}
+
+/// What the last sighting says for the status that the user has. Where it says nothing for it, he is
+/// off and nobody has looked for him since.
+fn last_known(user: &StoredUser) -> Reason {
+    match user.status {
+        Status::Active => Reason::Present,
+        Status::Inactive if user.account_enabled == Some(false) => Reason::Disabled,
+        Status::Inactive if !user.in_scope => Reason::OutOfScope,
+        Status::Inactive => Reason::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::testing::id;
+
+    const NOW_MS: u64 = 77;
+
+    fn stored(name: &str) -> StoredUser {
+        StoredUser {
+            id: id(name),
+            status: Status::Active,
+            reason: Reason::Present,
+            status_run: Some(1),
+            status_at_ms: 1,
+            user_principal_name: None,
+            mail: None,
+            display_name: None,
+            account_enabled: Some(true),
+            user_type: Some("Member".into()),
+            in_scope: true,
+            attributes: BTreeMap::new(),
+            version: 3,
+            last_change: None,
+            decided_version: None,
+        }
+    }
+
+    fn by_hand(status: Status) -> StoredUser {
+        StoredUser {
+            status,
+            reason: Reason::Manual,
+            ..stored("a")
+        }
+    }
+
+    #[test]
+    fn a_decision_is_written_once_with_its_time_and_no_run() {
+        let off = decided(&stored("a"), Decision::Deactivate, NOW_MS).unwrap();
+        assert_eq!((off.status, off.reason), (Status::Inactive, Reason::Manual));
+        assert_eq!((off.status_run, off.status_at_ms), (None, NOW_MS));
+        assert_eq!((off.version, off.decided_version), (4, Some(4)));
+        assert_eq!(decided(&off, Decision::Deactivate, NOW_MS + 1), None);
+        let on = decided(&off, Decision::Activate, NOW_MS + 2).unwrap();
+        assert_eq!((on.status, on.reason), (Status::Active, Reason::Manual));
+    }
+
+    #[test]
+    fn somebody_who_is_on_by_a_sync_is_kept_on_by_a_person_all_the_same() {
+        let on = decided(&stored("a"), Decision::Activate, NOW_MS).unwrap();
+        assert_eq!((on.status, on.reason), (Status::Active, Reason::Manual));
+    }
+
+    #[test]
+    fn a_release_changes_the_reason_alone() {
+        let on = decided(&by_hand(Status::Active), Decision::Release, NOW_MS).unwrap();
+        assert_eq!((on.status, on.reason), (Status::Active, Reason::Present));
+        let released = |user: StoredUser| {
+            let user = decided(&user, Decision::Release, NOW_MS).unwrap();
+            assert_eq!(user.status, Status::Inactive);
+            user.reason
+        };
+        let off = || by_hand(Status::Inactive);
+        let account_enabled = Some(false);
+        let disabled = StoredUser {
+            account_enabled,
+            ..off()
+        };
+        assert_eq!(released(disabled), Reason::Disabled);
+        let outside = StoredUser {
+            in_scope: false,
+            ..off()
+        };
+        assert_eq!(released(outside), Reason::OutOfScope);
+        assert_eq!(released(off()), Reason::NotFound);
+    }
+
+    #[test]
+    fn nobody_is_released_whom_no_person_holds() {
+        assert_eq!(decided(&stored("a"), Decision::Release, NOW_MS), None);
+    }
+}

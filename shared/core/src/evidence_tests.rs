@@ -1,0 +1,219 @@
+//! Tests of what is evidence, and what is not.
+
+use super::*;
+use crate::delta::{DeltaUser, Removal};
+use crate::page::{ChangedSighting, PagePayload, Sighted};
+use crate::proof::{Seal, Sightings, prove};
+use crate::run::RunMode;
+use crate::testing::{chain, id, order, payload_of, run};
+
+const RULE: StreakRule = StreakRule {
+    run: 7,
+    last_proven_run: Some(6),
+    confirmed_by: 2,
+};
+
+fn proof(payloads: &[PagePayload]) -> CompletenessProof {
+    let batches = chain(payloads);
+    let seal = Seal {
+        mode: RunMode::Full,
+        generation: 1,
+        pages: u32::try_from(payloads.len()).unwrap(),
+        sightings: payloads.iter().map(PagePayload::sightings).sum(),
+        last_digest: batches.last().unwrap().digest.clone(),
+        earlier_pages: 0,
+    };
+    let mut sightings = Sightings::new();
+    for (batch, payload) in batches.iter().zip(payloads) {
+        sightings.add_sealed(&run(), batch, batch.digest.clone(), payload);
+    }
+    prove(run(), seal, &batches, sightings).unwrap()
+}
+
+fn absence() -> Absence {
+    proof(&[payload_of(&["seen"])])
+        .absence(&id("gone"))
+        .unwrap()
+}
+
+fn not_found() -> Answers {
+    Answers {
+        by_id: told_by_id(Existence::NotFound),
+        ..Answers::default()
+    }
+}
+
+fn request(id: &str) -> RequestId {
+    Some(id.to_owned()).into()
+}
+
+fn from_candidate(proof: &CompletenessProof, candidate: &Candidate) -> Option<Evidence> {
+    Evidence::from_candidate(proof, candidate, &request("page"))
+}
+
+fn told_by_id(what: Existence) -> BTreeMap<ObjectId, Told<Existence>> {
+    let request = request("by-id");
+    BTreeMap::from([(id("gone"), Told { what, request })])
+}
+
+fn in_list(by: &str) -> BTreeMap<ObjectId, RequestId> {
+    BTreeMap::from([(id("gone"), request(by))])
+}
+
+#[test]
+fn absence_alone_is_no_evidence() {
+    let resolution = resolve(&absence(), &Answers::default(), None, RULE);
+    assert_eq!(resolution, Resolution::Unanswered);
+}
+
+#[test]
+fn found_alive_contradicts_whatever_else_was_said() {
+    let answers = Answers {
+        alive: in_list("alive"),
+        deleted: in_list("bin"),
+        ..not_found()
+    };
+    assert_eq!(
+        resolve(&absence(), &answers, None, RULE),
+        Resolution::Contradicted(request("alive"))
+    );
+    let by_id = Answers {
+        by_id: told_by_id(Existence::Found),
+        deleted: in_list("bin"),
+        ..Answers::default()
+    };
+    assert_eq!(
+        resolve(&absence(), &by_id, None, RULE),
+        Resolution::Contradicted(request("by-id"))
+    );
+}
+
+#[test]
+fn listed_as_deleted_is_evidence_at_once() {
+    let answers = Answers {
+        deleted: in_list("bin"),
+        ..Answers::default()
+    };
+    let Resolution::Evident(evidence) = resolve(&absence(), &answers, None, RULE) else {
+        panic!("no evidence");
+    };
+    assert_eq!(evidence.reason(), Reason::Deleted);
+    assert_eq!(evidence.detail(), "listed in deletedItems, request bin");
+}
+
+#[test]
+fn not_found_counts_only_when_the_last_proven_run_said_so_too() {
+    let judge = |streak| resolve(&absence(), &not_found(), streak, RULE);
+    let streak = |run, runs, proven| Streak { run, runs, proven };
+    let first = streak(7, 1, None);
+    let awaiting = || Resolution::Awaiting(first, request("by-id"));
+    assert_eq!(judge(None), awaiting());
+    // Run 5 recorded it, but run 6, the last proven one, saw the user.
+    let broken = Some(streak(5, 1, None));
+    assert_eq!(judge(broken), awaiting());
+    // A run saw the user after run 6 did not, and was never proven.
+    assert_eq!(judge(Some(streak(6, 0, None))), awaiting());
+    // This very run recorded it, was interrupted, and asks again.
+    assert_eq!(judge(Some(first)), awaiting());
+    let agreed = judge(Some(streak(6, 1, None)));
+    let Resolution::Evident(evidence) = agreed else {
+        panic!("no evidence");
+    };
+    assert_eq!(evidence.reason(), Reason::NotFound);
+    let detail = "not found by id in 2 complete runs, request by-id";
+    assert_eq!(evidence.detail(), detail);
+}
+
+#[test]
+fn a_run_that_was_never_proven_neither_counts_nor_breaks_a_streak() {
+    // Run 6 was proven; run 7 found the same, and was held. Run 8 counts from run 6.
+    let rule = |run| StreakRule { run, ..RULE };
+    let by_six = Streak {
+        run: 6,
+        runs: 1,
+        proven: None,
+    };
+    let by_seven = rule(7).extend(Some(by_six));
+    assert_eq!(by_seven.runs, 2);
+    assert_eq!(rule(8).extend(Some(by_seven)).runs, 2);
+    // Run 7 saw the user, and was held: run 8 begins anew.
+    assert_eq!(rule(8).extend(Some(rule(7).reset())).runs, 1);
+}
+
+#[test]
+fn a_candidate_that_is_not_the_last_sighting_of_its_id_is_dropped() {
+    let proof = proof(&[payload_of(&["a", "b"]), payload_of(&["a"])]);
+    let candidate = |name: &str, page, index| Candidate {
+        id: id(name),
+        reason: Reason::Disabled,
+        order: order(1, page, index),
+    };
+    let evidence = from_candidate(&proof, &candidate("b", 1, 1)).unwrap();
+    assert_eq!(evidence.detail(), "seen at 1/1/1, request page");
+    assert!(from_candidate(&proof, &candidate("a", 1, 0)).is_none());
+    assert!(from_candidate(&proof, &candidate("a", 2, 0)).is_some());
+    assert!(from_candidate(&proof, &candidate("never", 1, 0)).is_none());
+}
+
+fn told(name: &str, removed: Option<Removal>) -> Sighted {
+    Sighted::Part(DeltaUser {
+        removed,
+        ..DeltaUser::new(id(name))
+    })
+}
+
+fn page_of(users: Vec<Sighted>) -> PagePayload {
+    let changed = (0..).zip(users).map(|(index, user)| ChangedSighting {
+        index,
+        again: false,
+        user,
+    });
+    PagePayload {
+        changed: changed.collect(),
+        ..payload_of(&[])
+    }
+}
+
+#[test]
+fn that_somebody_is_deleted_takes_a_page_whose_last_word_it_is() {
+    let removed = || told("a", Some(Removal::Bin));
+    let candidate = |page| Candidate {
+        id: id("a"),
+        reason: Reason::Deleted,
+        order: order(1, page, 0),
+    };
+    let gone = proof(&[page_of(vec![told("a", None)]), page_of(vec![removed()])]);
+    let evidence = from_candidate(&gone, &candidate(2)).unwrap();
+    assert_eq!(evidence.reason(), Reason::Deleted);
+    assert!(from_candidate(&gone, &candidate(1)).is_none());
+    let back = proof(&[page_of(vec![removed()]), page_of(vec![told("a", None)])]);
+    assert!(from_candidate(&back, &candidate(1)).is_none());
+    assert!(from_candidate(&back, &candidate(2)).is_none());
+    // Whoever is removed is neither seen nor absent: there is a word on him.
+    let proof = proof(&[page_of(vec![removed()])]);
+    assert!(!proof.saw(&id("a")) && proof.absence(&id("a")).is_none());
+    assert_eq!(proof.users_seen(), 0);
+    let disabled = Candidate {
+        reason: Reason::Disabled,
+        ..candidate(1)
+    };
+    assert!(from_candidate(&proof, &disabled).is_none());
+}
+
+#[test]
+fn a_candidate_never_carries_a_cause_that_takes_a_look_up() {
+    let proof = proof(&[payload_of(&["a"])]);
+    for reason in [
+        Reason::Deleted,
+        Reason::NotFound,
+        Reason::Present,
+        Reason::Manual,
+    ] {
+        let candidate = Candidate {
+            id: id("a"),
+            reason,
+            order: order(1, 1, 0),
+        };
+        assert!(from_candidate(&proof, &candidate).is_none());
+    }
+}

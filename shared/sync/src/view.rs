@@ -1,0 +1,92 @@
+//! The finalizer's own view of the directory: who is on, who of them was not seen, and how many there
+//! are of each domain.
+
+use std::collections::BTreeMap;
+
+use rollcall_core::ids::ObjectId;
+use rollcall_core::proof::{Absence, CompletenessProof};
+use rollcall_core::run::RunMode;
+use rollcall_core::settings::TenantSettings;
+use rollcall_core::status::{ChangeKind, Reason, Status};
+use rollcall_store::{StoreError, UserStanding};
+
+use crate::app::App;
+use crate::confirm::CANARIES_MAX;
+
+/// The finalizer's own view of the directory.
+#[derive(Default)]
+pub(crate) struct View {
+    pub(crate) active: u64,
+    /// ACTIVE before this run, and seen by it.
+    pub(crate) known_seen: u64,
+    /// ACTIVE before this run.
+    pub(crate) known: u64,
+    pub(crate) absences: Vec<Absence>,
+    pub(crate) canaries: Vec<ObjectId>,
+    /// How many are ACTIVE of each domain of login names.
+    domains: BTreeMap<String, u64>,
+}
+
+impl View {
+    fn add(&mut self, proof: &CompletenessProof, user: &UserStanding, domain: String) {
+        if user.standing.status != Status::Active {
+            return;
+        }
+        self.active += 1;
+        if !domain.is_empty() {
+            *self.domains.entry(domain).or_default() += 1;
+        }
+        let run = proof.run().run;
+        let is_new = matches!(
+            user.last_change,
+            Some((by, ChangeKind::Created | ChangeKind::Reactivated)) if by == run
+        );
+        let is_seen = proof.saw(&user.id);
+        self.known += u64::from(!is_new);
+        self.known_seen += u64::from(!is_new && is_seen);
+        match proof.absence(&user.id) {
+            // A person's word stands, seen or not.
+            Some(_) if user.standing.reason == Reason::Manual => {}
+            Some(absence) => self.absences.push(absence),
+            None if self.canaries.len() < CANARIES_MAX
+                && is_seen
+                && !proof.is_removed(&user.id) =>
+            {
+                self.canaries.push(user.id.clone());
+            }
+            None => {}
+        }
+    }
+
+    /// How many of the leavers are everybody of their domain; of several such domains the largest.
+    pub(crate) fn whole_domain(&self, leavers: &BTreeMap<String, u64>) -> u64 {
+        let is_whole = |(domain, users): &(&String, &u64)| {
+            self.domains.get(*domain).is_some_and(|on| *users >= on)
+        };
+        let whole = leavers.iter().filter(is_whole);
+        whole.map(|(_, users)| *users).max().unwrap_or_default()
+    }
+}
+
+impl App {
+    /// A delta run has nobody to look for; it needs to know how many are active only if its plan is
+    /// too large to pass without.
+    pub(crate) async fn view(
+        &self,
+        proof: &CompletenessProof,
+        candidates: usize,
+        settings: &TenantSettings,
+    ) -> Result<View, StoreError> {
+        let mut view = View::default();
+        let is_small = candidates as u64 <= settings.guards.exempt_max;
+        if proof.seal().mode == RunMode::Delta && is_small {
+            return Ok(view);
+        }
+        self.store
+            .standings_with_domains(&proof.run().tenant, |user, domain| {
+                view.add(proof, &user, domain);
+            })
+            .await?;
+        Ok(view)
+    }
+}
