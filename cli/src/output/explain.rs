@@ -1,15 +1,15 @@
 //! Why a user is on or off, in one paragraph, from the journal's evidence.
 
+use rollcall_core::by_hand::Decision;
 use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::status::{Reason, Status, StoredUser};
-use rollcall_store::JournalEntry;
+use rollcall_store::{ByHand, JournalEntry};
 use serde::Serialize;
 
-use super::history::ChangeView;
 use super::table::harmless;
 use super::time;
 
-/// A user's status, explained.
+/// A user's status, explained: by ids and who decided, never by what the directory has of him.
 #[derive(Debug, Serialize)]
 pub(crate) struct Explained<'a> {
     tenant: &'a TenantId,
@@ -17,7 +17,6 @@ pub(crate) struct Explained<'a> {
     status: Status,
     reason: Reason,
     explanation: String,
-    history: Vec<ChangeView>,
 }
 
 impl<'a> Explained<'a> {
@@ -29,7 +28,6 @@ impl<'a> Explained<'a> {
             status: user.status,
             reason: user.reason,
             explanation: explanation(tenant, user, history),
-            history: history.iter().cloned().map(ChangeView::of).collect(),
         }
     }
 
@@ -40,8 +38,15 @@ impl<'a> Explained<'a> {
 
 fn explanation(tenant: &TenantId, user: &StoredUser, history: &[JournalEntry]) -> String {
     let cause = history.iter().find(|entry| sets_status(entry));
+    let released = cause.and_then(|entry| entry.by_hand.as_ref());
+    let is_released = released.is_some_and(|it| it.decision == Decision::Release);
     let mut sentences = vec![
-        state(tenant, user),
+        if is_released {
+            // The reason is the last that is known, and nobody has looked since.
+            format!("User {} of {tenant} is {}.", user.id, user.status.name())
+        } else {
+            state(tenant, user)
+        },
         match cause {
             Some(entry) => by_whom(tenant, entry),
             None => "The journal does not reach back to when that was decided.".to_owned(),
@@ -88,7 +93,18 @@ fn by_whom(tenant: &TenantId, entry: &JournalEntry) -> String {
             format!("Run {tenant}/{run} found the user for the first time, at {at}.")
         }
         (Some(run), _, None) => format!("Run {tenant}/{run} found the user so at {at}."),
-        (None, Some(hand), _) => format!("{} decided it at {at}, by hand.", harmless(&hand.by)),
+        (None, Some(ByHand { by, decision }), _) => {
+            let by = harmless(by);
+            match decision {
+                Decision::Deactivate | Decision::Activate => {
+                    format!("{by} decided it at {at}, by hand.")
+                }
+                Decision::Release => format!(
+                    "{by} gave the user back to the sync at {at}, and no run has changed the \
+                     status since."
+                ),
+            }
+        }
         (None, None, _) => format!("It was decided by hand at {at}."),
     }
 }
@@ -124,9 +140,6 @@ fn outlook(tenant: &TenantId, user: &StoredUser) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use rollcall_core::by_hand::Decision;
-    use rollcall_store::ByHand;
 
     use super::*;
 
@@ -214,6 +227,26 @@ mod tests {
         let said = told(&held, &[decision]);
         assert!(said.contains("grace decided it at"), "{said}");
         assert!(said.contains("`rollcall user release contoso a`"), "{said}");
+    }
+
+    #[test]
+    fn a_release_is_no_finding_of_a_sync() {
+        let released = user(Status::Inactive, Reason::NotFound);
+        let by_hand = ByHand {
+            by: "ada".into(),
+            decision: Decision::Release,
+        };
+        let release = JournalEntry {
+            run: None,
+            by_hand: Some(by_hand),
+            ..entry(
+                Some(user(Status::Inactive, Reason::Manual)),
+                released.clone(),
+            )
+        };
+        let said = told(&released, &[release]);
+        assert!(said.contains("ada gave the user back"), "{said}");
+        assert!(!said.contains("because"), "{said}");
     }
 
     #[test]

@@ -55,47 +55,38 @@ fn last_known(user: &StoredUser) -> Reason {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::testing::id;
+    use crate::reconcile::SightingContext;
+    use crate::scope::Scope;
+    use crate::testing::{order, user};
 
     const NOW_MS: u64 = 77;
 
-    fn stored(name: &str) -> StoredUser {
-        StoredUser {
-            id: id(name),
-            status: Status::Active,
-            reason: Reason::Present,
-            status_run: Some(1),
-            status_at_ms: 1,
-            user_principal_name: None,
-            mail: None,
-            display_name: None,
-            account_enabled: Some(true),
-            user_type: Some("Member".into()),
-            in_scope: true,
-            attributes: BTreeMap::new(),
-            version: 3,
-            last_change: None,
-            decided_version: None,
-        }
+    /// As a sync created him, enabled and in scope.
+    fn stored() -> StoredUser {
+        let context = SightingContext {
+            run: 1,
+            order: order(1, 1, 0),
+            scope: &Scope::default(),
+            now_ms: 1,
+        };
+        context.decide(&user("a"), None).write.unwrap()
     }
 
     fn by_hand(status: Status) -> StoredUser {
         StoredUser {
             status,
             reason: Reason::Manual,
-            ..stored("a")
+            ..stored()
         }
     }
 
     #[test]
     fn a_decision_is_written_once_with_its_time_and_no_run() {
-        let off = decided(&stored("a"), Decision::Deactivate, NOW_MS).unwrap();
+        let off = decided(&stored(), Decision::Deactivate, NOW_MS).unwrap();
         assert_eq!((off.status, off.reason), (Status::Inactive, Reason::Manual));
         assert_eq!((off.status_run, off.status_at_ms), (None, NOW_MS));
-        assert_eq!((off.version, off.decided_version), (4, Some(4)));
+        assert_eq!((off.version, off.decided_version), (2, Some(2)));
         assert_eq!(decided(&off, Decision::Deactivate, NOW_MS + 1), None);
         let on = decided(&off, Decision::Activate, NOW_MS + 2).unwrap();
         assert_eq!((on.status, on.reason), (Status::Active, Reason::Manual));
@@ -103,7 +94,7 @@ mod tests {
 
     #[test]
     fn somebody_who_is_on_by_a_sync_is_kept_on_by_a_person_all_the_same() {
-        let on = decided(&stored("a"), Decision::Activate, NOW_MS).unwrap();
+        let on = decided(&stored(), Decision::Activate, NOW_MS).unwrap();
         assert_eq!((on.status, on.reason), (Status::Active, Reason::Manual));
     }
 
@@ -133,6 +124,6 @@ mod tests {
 
     #[test]
     fn nobody_is_released_whom_no_person_holds() {
-        assert_eq!(decided(&stored("a"), Decision::Release, NOW_MS), None);
+        assert_eq!(decided(&stored(), Decision::Release, NOW_MS), None);
     }
 }

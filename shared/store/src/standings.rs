@@ -12,15 +12,6 @@ use crate::users::read_id;
 use crate::{Store, Table, keys};
 
 /// What is read of a user. What is left out costs no less capacity, but time and memory.
-const STANDING: [&str; 7] = [
-    "pk",
-    "sk",
-    "status",
-    "reason",
-    "content_hash",
-    "sync_run",
-    "sync_kind",
-];
 const STANDING_AND_LOGIN: [&str; 8] = [
     "pk",
     "sk",
@@ -31,6 +22,10 @@ const STANDING_AND_LOGIN: [&str; 8] = [
     "sync_kind",
     LOGIN_NAME,
 ];
+const STANDING: &[&str] = {
+    let [standing @ .., _login_name] = &STANDING_AND_LOGIN;
+    standing
+};
 const LOGIN_NAME: &str = "user_principal_name";
 
 /// A user of the directory's stream.
@@ -55,7 +50,7 @@ impl Store {
         tenant: &TenantId,
         mut take: impl FnMut(UserStanding),
     ) -> Result<(), StoreError> {
-        self.stream(tenant, &STANDING, |item| {
+        self.stream(tenant, STANDING, |item| {
             take(read_standing(item)?);
             Ok(())
         })

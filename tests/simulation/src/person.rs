@@ -22,8 +22,8 @@ pub(crate) async fn put_settings(world: &World, store: &Store, tenant: &SimTenan
     let _ = store.put_tenant(&settings).await;
 }
 
-/// Switches somebody on or off by hand, as the item will have it: no command does that yet, so it is
-/// written past the store, under the same condition on the version.
+/// Switches somebody on or off by hand: written past the store, under the same condition on the
+/// version, and at once, so that it can come between a function's read and its write.
 pub(crate) fn decide(world: &World, tenant: &SimTenant) {
     let users: Vec<_> = {
         let mirror = lock(&world.mirror);
