@@ -61,6 +61,9 @@ pub(crate) enum Command {
     /// Look at runs
     #[command(subcommand)]
     Run(RunCommand),
+    /// Look at the plans that a guard holds, release or drop one
+    #[command(subcommand)]
+    Hold(HoldCommand),
     /// Look at the directory, and decide about a user by hand
     #[command(subcommand)]
     User(UserCommand),
@@ -142,6 +145,30 @@ pub(crate) enum RunCommand {
     },
     /// Show one run with its batches, leases and evidence
     Show {
+        /// The run: <tenant>/<number>
+        run: RunRef,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HoldCommand {
+    /// List the runs whose plans wait for a person, each with its plan's hash and numbers
+    List {
+        /// Only this tenant's
+        #[arg(long, value_name = "T")]
+        tenant: Option<TenantId>,
+    },
+    /// Release exactly this plan, once: its users are asked about anew, and those whose evidence still
+    /// stands are switched off
+    Approve {
+        /// The run: <tenant>/<number>
+        run: RunRef,
+        /// The plan's hash, whole, as `hold list` shows it
+        #[arg(long, value_name = "HASH")]
+        plan: String,
+    },
+    /// Drop the plan: nobody is switched off by it
+    Reject {
         /// The run: <tenant>/<number>
         run: RunRef,
     },

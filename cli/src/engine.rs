@@ -8,6 +8,7 @@ use anyhow::Context;
 use rollcall_ambient::Ambient;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_local::{EventSource, Function, Schedule, Triggers, function};
+use rollcall_store::Ruled;
 use rollcall_sync::{App, HandlerError, Queues, Secrets};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -125,6 +126,16 @@ impl Engine {
         let event = json!({ "schedule": mode.name(), "tenants": tenants });
         let answer = self.app.enumerator(event, stop_at(&self.ambient)).await?;
         serde_json::from_value(answer).context("the enumerator's answer is not understood")
+    }
+
+    /// Releases a held plan.
+    pub(crate) async fn approve(
+        &self,
+        run: &RunRef,
+        plan: &str,
+        by: &str,
+    ) -> anyhow::Result<Ruled> {
+        Ok(self.app.approve(run, plan, by).await?)
     }
 
     /// Lets calls under way finish, and stops.

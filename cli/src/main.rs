@@ -67,6 +67,7 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Tenant(command) => commands::tenant::run(command, &place, &output).await,
         Command::Sync(options) => commands::sync::run(options, &place, &output, quiet).await,
         Command::Run(command) => commands::run::run(command, &place, &output).await,
+        Command::Hold(command) => commands::hold::run(command, &place, &output, quiet).await,
         Command::User(command) => commands::user::run(command, &place, &output).await,
         Command::Explain(who) => commands::user::explain(&who, &place, &output).await,
     }

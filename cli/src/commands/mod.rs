@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod check;
+pub(crate) mod hold;
 pub(crate) mod run;
 pub(crate) mod sync;
 pub(crate) mod tenant;
@@ -35,6 +36,14 @@ async fn tenants_ever(store: &Store, only: Option<&TenantId>) -> anyhow::Result<
             None => Err(unknown_tenant(id)),
         },
     }
+}
+
+/// Who uses this machine: for the store, and never for a log.
+fn operator() -> String {
+    let names = ["USER", "LOGNAME", "USERNAME"].into_iter();
+    let mut set = names.filter_map(|name| std::env::var(name).ok());
+    set.find(|name| !name.is_empty())
+        .unwrap_or_else(|| "somebody on this machine".to_owned())
 }
 
 fn unknown_tenant(id: &TenantId) -> anyhow::Error {

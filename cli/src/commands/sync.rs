@@ -86,7 +86,7 @@ async fn chosen(store: &Store, only: Vec<TenantId>) -> anyhow::Result<Vec<Tenant
 }
 
 /// Watches the runs and prints each at its end. Gives the worst of the ends.
-async fn see_to_their_ends(
+pub(super) async fn see_to_their_ends(
     stack: &Stack,
     runs: &[RunRef],
     progress: &mut Progress,
@@ -109,6 +109,9 @@ async fn see_to_their_ends(
     }
     if !output.is_json() {
         output.text(runs_table(&views))?;
+        for trouble in views.iter().filter_map(RunView::trouble) {
+            output.text(trouble)?;
+        }
     }
     Ok(exit)
 }

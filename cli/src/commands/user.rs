@@ -7,7 +7,7 @@ use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::status::{Status, StoredUser};
 use rollcall_store::{Decided, Store};
 
-use super::tenants_ever;
+use super::{operator, tenants_ever};
 use crate::args::{UserCommand, Who};
 use crate::exit::{Exit, bad_input};
 use crate::local::Place;
@@ -153,14 +153,6 @@ fn sentence(tenant: &TenantId, user: &StoredUser, decision: Decision, is_written
             format!("{who} is {status} ({reason}): no person holds him, nothing was changed.")
         }
     }
-}
-
-/// Who uses this machine: for the journal, and never for a log.
-fn operator() -> String {
-    let names = ["USER", "LOGNAME", "USERNAME"].into_iter();
-    let mut set = names.filter_map(|name| std::env::var(name).ok());
-    set.find(|name| !name.is_empty())
-        .unwrap_or_else(|| "somebody on this machine".to_owned())
 }
 
 /// Those who are meant, at least one. A login name can lead to more: a user who was deleted, and the

@@ -2,6 +2,7 @@
 
 pub(crate) mod explain;
 pub(crate) mod history;
+pub(crate) mod hold;
 pub(crate) mod run;
 pub(crate) mod table;
 pub(crate) mod tenant;

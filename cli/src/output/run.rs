@@ -7,7 +7,9 @@ use rollcall_core::lease::LeaseTerm;
 use rollcall_core::plan::Plan;
 use rollcall_core::run::{FailReason, RunMode};
 use rollcall_core::status::Reason;
-use rollcall_store::{BatchRecord, Capacity, GraphUsage, Held, RunRecord, Store, StoreError};
+use rollcall_store::{
+    BatchRecord, Capacity, GraphUsage, Held, HoldDecision, RunRecord, Store, StoreError,
+};
 use serde::Serialize;
 
 use super::table::{grouped, or_dash, right, table};
@@ -33,6 +35,10 @@ pub(crate) struct RunView {
     deactivated_by: DeactivatedBy,
     kept: Kept,
     held: Option<Held>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approved: Option<DecisionView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<DecisionView>,
     graph: GraphUsage,
     capacity: Capacity,
     #[serde(serialize_with = "time::as_rfc3339")]
@@ -73,7 +79,9 @@ impl RunView {
             deactivated: totals.deactivated.total(),
             deactivated_by: totals.deactivated,
             kept: totals.kept,
-            held: run.held.clone(),
+            held: run.held.clone().filter(|_| run.approved.is_none()),
+            approved: run.approved.as_ref().map(DecisionView::of),
+            rejected: run.rejected.as_ref().map(DecisionView::of),
             graph: run.usage.graph,
             capacity: Capacity {
                 read_units: used.read_units + totals.workers.read_units,
@@ -84,33 +92,89 @@ impl RunView {
         }
     }
 
+    /// `<tenant>/<number>`
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.tenant, self.run)
+    }
+
+    /// What holds the run, in words.
+    pub(crate) fn hold(&self) -> Option<HoldText> {
+        self.held.as_ref().map(HoldText::of)
+    }
+
+    pub(crate) const fn mode_name(&self) -> &'static str {
+        self.mode.name()
+    }
+
+    pub(crate) const fn users_seen(&self) -> u64 {
+        self.users_seen
+    }
+
+    pub(crate) const fn ended_at(&self) -> Option<u64> {
+        self.ended_at
+    }
+
     /// Why a run did not complete, for people.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let run = format!("{}/{}", self.tenant, self.run);
-        match (&self.reason, &self.held) {
+        let run = self.name();
+        match (&self.reason, self.hold()) {
             (Some(reason), _) => Some(format!("{run} FAILED ({reason}); nobody was switched off.")),
             (None, Some(held)) => Some(format!(
-                "{run} is {}: the {} guard found {} where {} is the most; {} deactivations wait.",
+                "{run} is {}: the {} guard found {} where {} is the most; {} deactivations {}.",
                 self.state,
-                guard_name(held),
-                rounded(held.trip.value),
-                rounded(held.trip.limit),
+                held.guard,
+                held.value,
+                held.limit,
                 grouped(held.deactivations),
+                match self.state {
+                    "HELD" => "wait; `rollcall hold list` shows how to release or drop them",
+                    _ => "were dropped, and nobody was switched off",
+                },
             )),
             (None, None) => None,
         }
     }
 }
 
-fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+/// A person's decision about a held plan.
+#[derive(Debug, Serialize)]
+struct DecisionView {
+    by: String,
+    #[serde(serialize_with = "time::as_rfc3339")]
+    at: u64,
 }
 
-fn guard_name(held: &Held) -> String {
-    serde_json::to_value(held.trip.guard)
-        .ok()
-        .and_then(|name| name.as_str().map(str::to_owned))
-        .unwrap_or_default()
+impl DecisionView {
+    fn of(decision: &HoldDecision) -> Self {
+        Self {
+            by: decision.by.clone(),
+            at: decision.at_ms,
+        }
+    }
+}
+
+/// What holds a run, for people.
+pub(crate) struct HoldText {
+    pub(crate) guard: String,
+    pub(crate) value: String,
+    pub(crate) limit: String,
+    pub(crate) plan: String,
+    pub(crate) deactivations: u64,
+}
+
+impl HoldText {
+    fn of(held: &Held) -> Self {
+        let rounded = |value: f64| ((value * 100.0).round() / 100.0).to_string();
+        let guard = serde_json::to_value(held.trip.guard).ok();
+        let guard = guard.as_ref().and_then(serde_json::Value::as_str);
+        Self {
+            guard: guard.unwrap_or_default().to_owned(),
+            value: rounded(held.trip.value),
+            limit: rounded(held.trip.limit),
+            plan: held.plan.clone(),
+            deactivations: held.deactivations,
+        }
+    }
 }
 
 struct Totals {
@@ -327,14 +391,14 @@ pub(crate) fn runs_table<'a>(runs: impl IntoIterator<Item = &'a RunView>) -> Tab
     ]);
     right(&mut table, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14]);
     for run in runs {
-        let why = match (&run.reason, &run.held) {
+        let why = match (&run.reason, run.hold()) {
             (Some(reason), _) => reason.to_string(),
-            (None, Some(held)) => format!("{} guard", guard_name(held)),
+            (None, Some(held)) => format!("{} guard", held.guard),
             (None, None) => "–".to_owned(),
         };
         let kept = run.kept.contradicted + run.kept.awaiting_confirmation + run.kept.unknown;
         table.add_row([
-            format!("{}/{}", run.tenant, run.run),
+            run.name(),
             run.state.to_owned(),
             why,
             run.pages.to_string(),

@@ -30,7 +30,7 @@ fn a_wrong_argument_is_named_and_nothing_is_done() {
             "[possible values: ACTIVE, INACTIVE]",
         ),
         ("user show contoso", "<USER>"),
-        ("hold list", "hold"),
+        ("hold approve contoso/1", "--plan"),
         ("serve", "serve"),
         ("--stack prod tenant list", "--stack"),
         ("--json=yes tenant list", "--json"),

@@ -8,9 +8,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ids::ObjectId;
+use crate::plan::Deactivation;
 use crate::proof::{Absence, CompletenessProof};
 use crate::reconcile::Candidate;
+use crate::scope::Scope;
 use crate::status::Reason;
+use crate::user::GraphUser;
 
 /// Why one user may be switched off. The fields are private: see the module.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,6 +131,58 @@ impl Answers {
         let by_id = by_id.filter(|it| it.what == Existence::Found);
         by_id.map(|it| &it.request).or_else(|| self.alive.get(id))
     }
+}
+
+/// Graph's answers about everybody of an approved plan, each kind asked for by id.
+#[derive(Debug, Default)]
+pub struct AnswersAnew {
+    /// Given by `getByIds`, each with what it says of him now.
+    pub alive: BTreeMap<ObjectId, Told<GraphUser>>,
+    /// Listed in `deletedItems`.
+    pub deleted: BTreeMap<ObjectId, RequestId>,
+    /// The single look-ups of those who are not alive.
+    pub by_id: BTreeMap<ObjectId, Told<Existence>>,
+}
+
+impl AnswersAnew {
+    /// What speaks against somebody for this reason, if it still does.
+    fn against(&self, id: &ObjectId, reason: Reason, scope: &Scope) -> Option<String> {
+        let alive = self.alive.get(id);
+        match reason {
+            Reason::Disabled => alive
+                .filter(|it| it.what.account_enabled == Some(false))
+                .map(|it| format!("disabled, request {}", it.request)),
+            Reason::OutOfScope => alive
+                .filter(|it| scope.contains(&it.what) == Some(false))
+                .map(|it| format!("out of scope, request {}", it.request)),
+            Reason::Deleted | Reason::NotFound if alive.is_none() => self.gone(id),
+            Reason::Deleted | Reason::NotFound | Reason::Present | Reason::Manual => None,
+        }
+    }
+
+    /// In the bin, or not found by id. Who was restored a moment ago may still be listed in the bin.
+    fn gone(&self, id: &ObjectId) -> Option<String> {
+        let by_id = self.by_id.get(id);
+        if by_id.is_some_and(|it| it.what == Existence::Found) {
+            return None;
+        }
+        let deleted = self.deleted.get(id);
+        deleted
+            .map(|request| format!("listed in deletedItems, request {request}"))
+            .or_else(|| by_id.map(|it| format!("not found by id, request {}", it.request)))
+    }
+}
+
+/// The evidence against somebody of an approved plan, taken anew; `None` if Graph does not say so
+/// any more, or does not answer: an approval is no evidence.
+#[must_use]
+pub fn stands(entry: &Deactivation, answers: &AnswersAnew, scope: &Scope) -> Option<Evidence> {
+    let anew = answers.against(entry.id(), entry.reason(), scope)?;
+    Some(Evidence {
+        id: entry.id().clone(),
+        reason: entry.reason(),
+        detail: format!("{}; when approved: {anew}", entry.detail()),
+    })
 }
 
 /// The completed full runs in a row, up to the last one, that did not find an id.

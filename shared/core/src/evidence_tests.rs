@@ -3,9 +3,10 @@
 use super::*;
 use crate::delta::{DeltaUser, Removal};
 use crate::page::{ChangedSighting, PagePayload, Sighted};
+use crate::plan::Plan;
 use crate::proof::{Seal, Sightings, prove};
 use crate::run::RunMode;
-use crate::testing::{chain, id, order, payload_of, run};
+use crate::testing::{chain, id, order, payload_of, run, user};
 
 const RULE: StreakRule = StreakRule {
     run: 7,
@@ -215,5 +216,130 @@ fn a_candidate_never_carries_a_cause_that_takes_a_look_up() {
             order: order(1, 1, 0),
         };
         assert!(from_candidate(&proof, &candidate).is_none());
+    }
+}
+
+/// An approved plan with one entry, `gone`, for this reason.
+fn approved(reason: Reason) -> Plan {
+    let evidence = Evidence {
+        id: id("gone"),
+        reason,
+        detail: "seen before".into(),
+    };
+    Plan::new(&proof(&[payload_of(&["seen"])]), vec![(evidence, 3)])
+}
+
+fn alive(user: GraphUser) -> BTreeMap<ObjectId, Told<GraphUser>> {
+    let request = request("anew");
+    let what = user;
+    BTreeMap::from([(id("gone"), Told { what, request })])
+}
+
+fn disabled() -> GraphUser {
+    GraphUser {
+        account_enabled: Some(false),
+        ..user("gone")
+    }
+}
+
+/// What is carried out of an approved plan after these answers.
+fn carried_out(reason: Reason, answers: &AnswersAnew) -> Option<String> {
+    let plan = approved(reason);
+    let scope = Scope::default();
+    let evidence: Vec<_> = plan
+        .entries()
+        .iter()
+        .filter_map(|entry| stands(entry, answers, &scope))
+        .collect();
+    let released = plan.released(&evidence);
+    let entry = released.entries().first()?;
+    assert_eq!((entry.reason(), entry.version()), (reason, 3));
+    Some(entry.detail().to_owned())
+}
+
+#[test]
+fn an_approval_without_answers_carries_out_nothing() {
+    for reason in [
+        Reason::Disabled,
+        Reason::Deleted,
+        Reason::NotFound,
+        Reason::OutOfScope,
+    ] {
+        let nothing = AnswersAnew::default();
+        assert_eq!(carried_out(reason, &nothing), None, "{reason}");
+    }
+}
+
+#[test]
+fn whoever_is_enabled_in_scope_or_alive_again_stays_although_the_plan_was_approved() {
+    let there = AnswersAnew {
+        alive: alive(user("gone")),
+        // As a replica that lags may say beside it.
+        deleted: in_list("bin"),
+        by_id: told_by_id(Existence::NotFound),
+    };
+    for reason in [
+        Reason::Disabled,
+        Reason::Deleted,
+        Reason::NotFound,
+        Reason::OutOfScope,
+    ] {
+        assert_eq!(carried_out(reason, &there), None, "{reason}");
+    }
+    let restored = AnswersAnew {
+        deleted: in_list("bin"),
+        by_id: told_by_id(Existence::Found),
+        ..AnswersAnew::default()
+    };
+    assert_eq!(carried_out(Reason::Deleted, &restored), None);
+    assert_eq!(carried_out(Reason::NotFound, &restored), None);
+}
+
+#[test]
+fn a_null_is_no_evidence_when_a_plan_is_released() {
+    let unknown = |user| AnswersAnew {
+        alive: alive(user),
+        ..AnswersAnew::default()
+    };
+    let no_state = GraphUser {
+        account_enabled: None,
+        ..user("gone")
+    };
+    assert_eq!(carried_out(Reason::Disabled, &unknown(no_state)), None);
+    let no_type = GraphUser {
+        user_type: None,
+        ..user("gone")
+    };
+    assert_eq!(carried_out(Reason::OutOfScope, &unknown(no_type)), None);
+}
+
+#[test]
+fn evidence_anew_is_told_beside_the_one_that_was_approved() {
+    let is_alive = |user| AnswersAnew {
+        alive: alive(user),
+        ..AnswersAnew::default()
+    };
+    let bin = AnswersAnew {
+        deleted: in_list("bin"),
+        ..AnswersAnew::default()
+    };
+    let no_more = AnswersAnew {
+        by_id: told_by_id(Existence::NotFound),
+        ..AnswersAnew::default()
+    };
+    let guest = is_alive(crate::testing::guest("gone"));
+    for (reason, answers, anew) in [
+        (
+            Reason::Disabled,
+            &is_alive(disabled()),
+            "disabled, request anew",
+        ),
+        (Reason::OutOfScope, &guest, "out of scope, request anew"),
+        (Reason::Deleted, &bin, "listed in deletedItems, request bin"),
+        (Reason::Deleted, &no_more, "not found by id, request by-id"),
+        (Reason::NotFound, &no_more, "not found by id, request by-id"),
+    ] {
+        let expected = format!("seen before; when approved: {anew}");
+        assert_eq!(carried_out(reason, answers), Some(expected), "{reason}");
     }
 }

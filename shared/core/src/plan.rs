@@ -1,5 +1,6 @@
 //! The plan: exactly whom a run would switch off, on what evidence, at which version.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -108,6 +109,22 @@ impl Plan {
         Self {
             run: proof.run().clone(),
             entries,
+        }
+    }
+
+    /// What of an approved plan is carried out: those of its entries for whom there is evidence
+    /// anew, each at the version that was planned. It never has anybody else.
+    #[must_use]
+    pub fn released(&self, anew: &[Evidence]) -> Self {
+        let anew: BTreeMap<_, _> = anew.iter().map(|it| (it.id(), it.detail())).collect();
+        let again = |entry: &Deactivation| {
+            let detail = (*anew.get(&entry.id)?).to_owned();
+            let entry = entry.clone();
+            Some(Deactivation { detail, ..entry })
+        };
+        Self {
+            run: self.run.clone(),
+            entries: self.entries.iter().filter_map(again).collect(),
         }
     }
 

@@ -159,6 +159,7 @@ pub(crate) struct Endpoints {
     pub(crate) users_count: Url,
     pub(crate) delta_latest: Url,
     pub(crate) get_by_ids: Url,
+    pub(crate) get_deciding_by_ids: Url,
     pub(crate) deleted_users: Url,
     pub(crate) batch: Url,
 }
@@ -183,6 +184,9 @@ impl Endpoints {
                 selected(&config.attributes)
             ))?,
             get_by_ids: graph("directoryObjects/getByIds?$select=id,accountEnabled")?,
+            get_deciding_by_ids: graph(
+                "directoryObjects/getByIds?$select=id,accountEnabled,userPrincipalName,userType",
+            )?,
             deleted_users: graph(&format!(
                 "directory/deletedItems/microsoft.graph.user?$select=id&$top={USERS_PAGE_MAX}"
             ))?,

@@ -123,6 +123,12 @@ pub(crate) fn accounts(body: &[u8]) -> Result<Vec<(ObjectId, Option<bool>)>, Bro
     rows.iter().map(|row| account(&row.0)).collect()
 }
 
+/// The users of an answer that is not paged, with what decides about them.
+pub(crate) fn deciding(body: &[u8]) -> Result<Vec<GraphUser>, Broken> {
+    let (users, _) = users(body, &AttributeMap::new())?;
+    Ok(users)
+}
+
 /// One object with `accountEnabled`.
 pub(crate) fn account(row: &Properties) -> Result<(ObjectId, Option<bool>), Broken> {
     Ok((id(row)?, account_enabled(row)?))

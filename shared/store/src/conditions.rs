@@ -179,6 +179,29 @@ pub(crate) fn active_run_is(run: u64) -> Condition {
     )
 }
 
+/// No run of the tenant is active.
+pub(crate) fn no_run_is_active() -> Condition {
+    Condition::new("attribute_not_exists(#active_run)", &["active_run"], [])
+}
+
+/// This run is the one that the tenant holds, by the head's attribute for its mode.
+pub(crate) fn held_run_is(name: &'static str, run: u64) -> Condition {
+    Condition::new(
+        &format!("#{name} = :c_held"),
+        &[name],
+        [("held", number(run))],
+    )
+}
+
+/// The plan that the run waits for a person with is this one.
+pub(crate) fn held_plan_is(hash: &str) -> Condition {
+    Condition::new(
+        "#held_plan = :c_plan",
+        &["held_plan"],
+        [("plan", text(hash))],
+    )
+}
+
 /// These runs are the tenant's held ones.
 pub(crate) fn held_runs_are(head: &Head) -> Condition {
     let held = |name: &'static str, run: Option<u64>| match run {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditions::{active_run_is, delta_link_is, lease_is, run_allows, run_state_in};
 use crate::error::StoreError;
+use crate::holds::{HOLD_DAYS_MAX, held_as, held_until};
 use crate::leases::RunLease;
 use crate::meter::Capacity;
 use crate::row::{json, number, text};
@@ -72,7 +73,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut head = Changes::new();
         let switched_off = totals.deactivated.total();
-        if switched_off > 0 {
+        // What a person approved is no slow bleed.
+        if switched_off > 0 && record.approved.is_none() {
             let window = before.with(self.ambient.now_ms(), switched_off);
             head = head.set("window", json(&window)?);
         }
@@ -97,14 +99,14 @@ impl Store {
         (held, totals): (&Held, &RunTotals),
         usage: &Usage,
     ) -> Result<(), StoreError> {
-        let kind = match record.mode {
-            RunMode::Full => "held_run",
-            RunMode::Delta => "held_delta_run",
-        };
-        let head = Changes::new().set(kind, number(lease.run().run));
+        let lapses_ms = self.ambient.now_ms() + HOLD_DAYS_MAX * 86_400_000;
+        let head = Changes::new()
+            .set(held_as(record.mode), number(lease.run().run))
+            .set(held_until(record.mode), number(lapses_ms));
         let changes = Changes::new()
             .set("totals", json(totals)?)
-            .set("held", json(held)?);
+            .set("held", json(held)?)
+            .set("held_plan", text(&held.plan));
         self.end_run(lease, record, RunEvent::Hold, usage.added_to(changes), head)
             .await
     }
@@ -119,14 +121,13 @@ impl Store {
         head: Changes,
     ) -> Result<(), StoreError> {
         let run = lease.run();
-        let head = head.remove("active_run");
-        let head = match &record.delta_to {
-            Some(link) => head
-                .set("delta_link", text(link))
-                .set("delta_mapping", text(&record.mapping)),
-            None => head.remove("delta_link").remove("delta_mapping"),
-        };
-        let is_next = active_run_is(run.run).and(delta_link_is(record.delta_from.as_deref()));
+        let mut head = head.remove("active_run");
+        let mut is_next = active_run_is(run.run);
+        // The link of an approved run moved when it was held, and later runs have gone on from there.
+        if record.approved.is_none() {
+            head = moved_to(head, record.delta_to.as_deref(), &record.mapping);
+            is_next = is_next.and(delta_link_is(record.delta_from.as_deref()));
+        }
         let changes = changes
             .set("state", text(event.to_state().stored_name()))
             .set("ended_at", number(self.ambient.now_ms()));
@@ -214,5 +215,15 @@ impl Store {
             )
             .send()
             .await
+    }
+}
+
+/// The head with the delta link at its next place, or with none.
+fn moved_to(head: Changes, link: Option<&str>, mapping: &str) -> Changes {
+    match link {
+        Some(link) => head
+            .set("delta_link", text(link))
+            .set("delta_mapping", text(mapping)),
+        None => head.remove("delta_link").remove("delta_mapping"),
     }
 }

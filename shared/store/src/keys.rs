@@ -97,6 +97,14 @@ pub(crate) fn plan_manifest(run: &RunRef) -> Key {
     Key::new(format!("plan#{}", run.tenant), run_number(run.run))
 }
 
+/// What of an approved plan is carried out.
+pub(crate) fn released_manifest(run: &RunRef) -> Key {
+    Key::new(
+        format!("plan#{}", run.tenant),
+        format!("{}#released", run_number(run.run)),
+    )
+}
+
 pub(crate) fn plan_chunk(run: &RunRef, hash: &str, chunk: u32) -> Key {
     Key::new(
         format!("plan#{}", run.tenant),

@@ -1,7 +1,7 @@
 //! Plans: stored once, in chunks under a manifest that names their hash.
 
 use rollcall_core::guard::PlanNumbers;
-use rollcall_core::ids::RunRef;
+use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::plan::Plan;
 use rollcall_core::run::{RunEvent, RunMode, RunState};
 
@@ -9,8 +9,9 @@ use crate::conditions::{absent, held_runs_are, lease_is, revision_is, run_allows
 use crate::endings::RunTotals;
 use crate::enumeration::CHUNK_BYTES_MAX;
 use crate::error::StoreError;
+use crate::holds::without_hold;
 use crate::leases::RunLease;
-use crate::row::{Row, bytes, json, number, text};
+use crate::row::{Item, Key, Row, bytes, json, number, text};
 use crate::tenants::Head;
 use crate::write::{Changes, Protects, Transaction};
 use crate::{Store, Table, keys};
@@ -24,6 +25,32 @@ pub struct StoredPlan {
     pub numbers: PlanNumbers,
     /// What the run did so far.
     pub totals: RunTotals,
+    /// Some whom the run saw: who is asked about beside the plan's users when it is approved.
+    pub canaries: Vec<ObjectId>,
+}
+
+fn manifest_item(
+    key: Key,
+    plan: &StoredPlan,
+    chunks: usize,
+    ttl_s: u64,
+) -> Result<Item, StoreError> {
+    let mut manifest = key.with([
+        ("hash", text(plan.plan.hash().as_str())),
+        ("chunks", number(chunks)),
+        ("deactivations", number(plan.plan.entries().len())),
+        ("users_seen", number(plan.numbers.users_seen)),
+        ("active", number(plan.numbers.active)),
+        ("whole_domain", number(plan.numbers.whole_domain)),
+        ("off_in_window", number(plan.numbers.off_in_window)),
+        ("totals", json(&plan.totals)?),
+        ("canaries", json(&plan.canaries)?),
+        ("ttl", number(ttl_s)),
+    ]);
+    if let Some(before) = plan.numbers.users_seen_before {
+        manifest.insert("users_seen_before".into(), number(before));
+    }
+    Ok(manifest)
 }
 
 impl Store {
@@ -41,6 +68,49 @@ impl Store {
         revision: u64,
         (mode, head): (RunMode, &Head),
     ) -> Result<(), StoreError> {
+        let run = lease.run();
+        let key = keys::plan_manifest(run);
+        let mut transaction = self.plan_written(lease, key, plan, revision).await?;
+        let held = head.held();
+        if mode == RunMode::Full && !held.is_empty() {
+            for held in held {
+                transaction = self.supersede(transaction, run, held);
+            }
+            transaction = transaction.update(
+                Protects::Read("the tenant's held runs"),
+                Table::Coordination,
+                &keys::head(&run.tenant),
+                &without_hold(without_hold(Changes::new(), RunMode::Full), RunMode::Delta),
+                &held_runs_are(head),
+            );
+        }
+        transaction.send().await
+    }
+
+    /// Stores what of an approved plan is carried out. From here on the run works by that.
+    ///
+    /// # Errors
+    /// As [`Store::store_plan`].
+    pub async fn store_released(
+        &self,
+        lease: &RunLease,
+        plan: &StoredPlan,
+        revision: u64,
+    ) -> Result<(), StoreError> {
+        let key = keys::released_manifest(lease.run());
+        let transaction = self.plan_written(lease, key, plan, revision).await?;
+        transaction.send().await
+    }
+
+    /// Writes the parts of a plan, and gives the transaction that makes it the run's: once, under the
+    /// lease, while the settings are those that it was made by.
+    async fn plan_written(
+        &self,
+        lease: &RunLease,
+        manifest: Key,
+        plan: &StoredPlan,
+        revision: u64,
+    ) -> Result<Transaction<'_>, StoreError> {
         let run = lease.run();
         let hash = plan.plan.hash();
         let encoded = plan
@@ -69,21 +139,8 @@ impl Store {
                 .send()
                 .await?;
         }
-        let mut manifest = keys::plan_manifest(run).with([
-            ("hash", text(hash.as_str())),
-            ("chunks", number(chunks.len())),
-            ("deactivations", number(plan.plan.entries().len())),
-            ("users_seen", number(plan.numbers.users_seen)),
-            ("active", number(plan.numbers.active)),
-            ("whole_domain", number(plan.numbers.whole_domain)),
-            ("off_in_window", number(plan.numbers.off_in_window)),
-            ("totals", json(&plan.totals)?),
-            ("ttl", number(lease.ttl_s())),
-        ]);
-        if let Some(before) = plan.numbers.users_seen_before {
-            manifest.insert("users_seen_before".into(), number(before));
-        }
-        let mut transaction = Transaction::new(self)
+        let manifest = manifest_item(manifest, plan, chunks.len(), lease.ttl_s())?;
+        Ok(Transaction::new(self)
             .check(
                 Protects::Lease,
                 Table::Coordination,
@@ -101,24 +158,7 @@ impl Store {
                 Table::Coordination,
                 manifest,
                 &absent(),
-            );
-        let held: Vec<_> = [head.held_run, head.held_delta_run]
-            .into_iter()
-            .flatten()
-            .collect();
-        if mode == RunMode::Full && !held.is_empty() {
-            for held in held {
-                transaction = self.supersede(transaction, run, held);
-            }
-            transaction = transaction.update(
-                Protects::Read("the tenant's held runs"),
-                Table::Coordination,
-                &keys::head(&run.tenant),
-                &Changes::new().remove("held_run").remove("held_delta_run"),
-                &held_runs_are(head),
-            );
-        }
-        transaction.send().await
+            ))
     }
 
     fn supersede<'s>(
@@ -147,7 +187,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] when a chunk is missing or the entries do not have the hash.
     pub async fn plan(&self, run: &RunRef) -> Result<Option<StoredPlan>, StoreError> {
-        let key = keys::plan_manifest(run);
+        self.plan_under(run, keys::plan_manifest(run)).await
+    }
+
+    /// What of its approved plan a run carries out, whole.
+    ///
+    /// # Errors
+    /// As [`Store::plan`].
+    pub async fn released(&self, run: &RunRef) -> Result<Option<StoredPlan>, StoreError> {
+        self.plan_under(run, keys::released_manifest(run)).await
+    }
+
+    async fn plan_under(&self, run: &RunRef, key: Key) -> Result<Option<StoredPlan>, StoreError> {
         let Some(item) = self.get(Table::Coordination, &key).await? else {
             return Ok(None);
         };
@@ -177,6 +228,7 @@ impl Store {
                 deactivations: plan.entries().len() as u64,
             },
             totals: row.json("totals")?,
+            canaries: row.json_if_any("canaries")?.unwrap_or_default(),
             plan,
         }))
     }

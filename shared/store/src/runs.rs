@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::endings::{Held, RunTotals};
 use crate::error::StoreError;
+use crate::holds::HoldDecision;
 use crate::meter::Capacity;
 use crate::read::Range;
 use crate::row::{Item, Row};
@@ -159,8 +160,12 @@ pub struct RunRecord {
     pub delta_to: Option<String>,
     /// What it did, once it ended.
     pub totals: Option<RunTotals>,
-    /// What holds it.
+    /// What holds it, or held it.
     pub held: Option<Held>,
+    /// Who released its plan.
+    pub approved: Option<HoldDecision>,
+    /// Who dropped its plan.
+    pub rejected: Option<HoldDecision>,
     /// What it used, but for what its batches report.
     pub usage: Usage,
     /// When DynamoDB may drop its items, in seconds since 1970.
@@ -206,6 +211,8 @@ impl RunRecord {
             delta_to: row.text_if_any("delta_to")?.map(str::to_owned),
             totals: row.json_if_any("totals")?,
             held: row.json_if_any("held")?,
+            approved: HoldDecision::read(&row, "approved_by", "approved_at")?,
+            rejected: HoldDecision::read(&row, "rejected_by", "rejected_at")?,
             usage: Usage::read(&row)?,
             ttl_s: row.number("ttl")?,
         })

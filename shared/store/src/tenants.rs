@@ -8,8 +8,10 @@ use rollcall_core::window::Window;
 
 use crate::conditions::{absent, active_run_is, next_run_is, revision_is, revision_was};
 use crate::error::StoreError;
+use crate::holds::held_until;
 use crate::read::Range;
 use crate::row::{Item, Row, json, number, text};
+use crate::runs::RunRecord;
 use crate::write::{Changes, Protects, Transaction};
 use crate::{RETENTION_DAYS, Store, Table, keys};
 
@@ -57,6 +59,10 @@ pub struct Head {
     pub held_run: Option<u64>,
     /// The delta run whose plan waits for a person. It asks for a full run.
     pub held_delta_run: Option<u64>,
+    /// When the full run's plan lapses, in milliseconds since 1970.
+    pub held_run_until_ms: Option<u64>,
+    /// When the delta run's does.
+    pub held_delta_run_until_ms: Option<u64>,
     /// Where the next delta run goes on.
     pub delta_link: Option<String>,
     /// The mapping under which that link was made: a delta tells of the properties that were selected
@@ -95,6 +101,8 @@ impl Head {
             active_run: None,
             held_run: None,
             held_delta_run: None,
+            held_run_until_ms: None,
+            held_delta_run_until_ms: None,
             delta_link: None,
             delta_mapping: None,
             wants_full: false,
@@ -111,6 +119,8 @@ impl Head {
             active_run: row.number_if_any("active_run")?,
             held_run: row.number_if_any("held_run")?,
             held_delta_run: row.number_if_any("held_delta_run")?,
+            held_run_until_ms: row.number_if_any(held_until(RunMode::Full))?,
+            held_delta_run_until_ms: row.number_if_any(held_until(RunMode::Delta))?,
             delta_link: row.text_if_any("delta_link")?.map(str::to_owned),
             delta_mapping: row.text_if_any("delta_mapping")?.map(str::to_owned),
             wants_full: row.flag_if_any("wants_full")?.unwrap_or_default(),
@@ -345,10 +355,12 @@ impl Store {
         Ok(StartedRun::Started(run))
     }
 
-    /// A full run that meets a delta run is not lost: the next run will be one.
+    /// A full run that meets a delta run, or an approved plan, is not lost: the next run will be one.
     async fn ask_for_full(&self, active: &RunRef) -> Result<(), StoreError> {
         let record = self.run(active).await?;
-        if record.is_none_or(|record| record.mode == RunMode::Full) {
+        // The plan that a person approved looks at nobody else.
+        let looks_at_all = |it: RunRecord| it.mode == RunMode::Full && it.approved.is_none();
+        if record.is_none_or(looks_at_all) {
             return Ok(());
         }
         Transaction::new(self)

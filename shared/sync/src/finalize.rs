@@ -112,6 +112,10 @@ impl App {
                     .await?
             }
         };
+        let plan = match record.approved {
+            None => plan,
+            Some(_) => self.release(lease, record, &settings, plan, graph).await?,
+        };
         if record.state != RunState::Applying
             && let Some(progress) = self
                 .before_applying(lease, (record, &head), &settings, &plan, graph.as_ref())
@@ -144,7 +148,10 @@ impl App {
         graph: Option<&GraphClient>,
     ) -> Result<Option<Progress>, Stop> {
         let run = lease.run();
-        if let Some(trip) = settings.guards.check(plan.numbers) {
+        // A person has looked at what they would hold.
+        if record.approved.is_none()
+            && let Some(trip) = settings.guards.check(plan.numbers)
+        {
             let held = Held {
                 trip,
                 plan: plan.plan.hash().to_string(),

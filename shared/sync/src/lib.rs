@@ -23,6 +23,7 @@ mod fetch;
 mod finalize;
 mod keep;
 mod plan;
+mod release;
 mod secrets;
 mod start;
 mod sweep;

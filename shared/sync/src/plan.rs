@@ -105,6 +105,7 @@ impl App {
                     .sum(self.ambient.now_ms(), settings.guards.window_days),
             },
             totals: totals(record, &batches, &proof, &judged, revoked),
+            canaries: view.canaries,
             plan,
         };
         info!(event = "plan_made", tenant = %run.tenant, run = run.run, plan = %stored.plan.hash(),
@@ -122,13 +123,7 @@ impl App {
             .await
         {
             Ok(()) => Ok(stored),
-            Err(StoreError::Changed {
-                what: "the tenant's settings",
-            }) => Err(Stop::Fail(
-                FailReason::SettingsChanged,
-                "the tenant's settings changed while the run was under way".into(),
-            )),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(settings_changed(error)),
         }
     }
 
@@ -279,6 +274,19 @@ impl App {
             entries: evidence.into_iter().filter_map(at_version).collect(),
             domains,
         })
+    }
+}
+
+/// A plan that could not be stored since the settings are others by now fails its run.
+pub(crate) fn settings_changed(error: StoreError) -> Stop {
+    match error {
+        StoreError::Changed {
+            what: "the tenant's settings",
+        } => Stop::Fail(
+            FailReason::SettingsChanged,
+            "the tenant's settings changed while the run was under way".into(),
+        ),
+        error => error.into(),
     }
 }
 

@@ -3,8 +3,8 @@
 
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::{FailReason, RunState};
-use rollcall_store::{AcquiredRun, BatchRecord, RunRecord, RunStep};
-use tracing::{error, info};
+use rollcall_store::{AcquiredRun, BatchRecord, HOLD_DAYS_MAX, Ruled, RunRecord, RunStep};
+use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::enumerate::Used;
@@ -31,13 +31,18 @@ impl App {
     }
 
     async fn sweep_tenant(&self, tenant: &TenantId) -> Result<(), HandlerError> {
-        let Some(active) = self.store.head(tenant).await?.active_run else {
+        let head = self.store.head(tenant).await?;
+        let its = |run| RunRef {
+            tenant: tenant.clone(),
+            run,
+        };
+        for held in head.lapsed(self.ambient.now_ms()) {
+            self.lapse(&its(held)).await?;
+        }
+        let Some(active) = head.active_run else {
             return Ok(());
         };
-        let run = RunRef {
-            tenant: tenant.clone(),
-            run: active,
-        };
+        let run = its(active);
         let Some(record) = self.store.run(&run).await? else {
             return Ok(());
         };
@@ -73,6 +78,15 @@ impl App {
                 Ok(())
             }
         }
+    }
+
+    /// A plan that nobody decided about is void: what it consists of may soon be dropped.
+    async fn lapse(&self, run: &RunRef) -> Result<(), HandlerError> {
+        if self.store.lapse_hold(run).await? == Ruled::Done {
+            warn!(event = "hold_lapsed", tenant = %run.tenant, run = run.run,
+                days = HOLD_DAYS_MAX);
+        }
+        Ok(())
     }
 
     /// Rings for the batches that nobody is working on; gives how many are open.

@@ -21,7 +21,7 @@ use rollcall_graph_emulator::{Emulator, Graph, Population, Tenant, TenantSpec};
 use rollcall_local::{
     EventSource, LocalAws, LocalSettings, QueueSettings, Schedule, Triggers, function,
 };
-use rollcall_store::{RunRecord, Store, TableNames};
+use rollcall_store::{Ruled, RunRecord, Store, TableNames};
 use rollcall_sync::{App, Queues, Secrets};
 use serde_json::{Value, json};
 
@@ -250,6 +250,23 @@ impl World {
     /// The store's, or a run that does not end.
     pub async fn wait(&self, run: &RunRef) -> Result<RunRecord, Problem> {
         wait(&self.store, run).await
+    }
+
+    /// Releases the plan that a run waits with, and sees the run to its end.
+    ///
+    /// # Errors
+    /// A run that waits with no plan, or that is not released; or as [`World::sync`].
+    pub async fn approve(&self, held: &RunRecord) -> Result<RunRecord, Problem> {
+        let run = &held.run;
+        let plan = held.held.as_ref().ok_or("the run is not held")?;
+        let triggers = self.drive().await?;
+        let ruled = self.app.approve(run, &plan.plan, "ada").await?;
+        if ruled != Ruled::Done {
+            return Err(format!("run {run} was not released: {ruled:?}").into());
+        }
+        let ended = self.wait(run).await;
+        triggers.stop().await;
+        ended
     }
 
     /// How many users are ACTIVE.

@@ -13,6 +13,7 @@ mod by_hand;
 mod conflicts;
 mod deltas;
 mod endings;
+mod holds;
 mod items;
 mod leases;
 mod lost_answers;

@@ -1,15 +1,13 @@
 //! The differential test: DynamoDB takes a transition exactly when the pure function allows it. The
 //! state is written into the item past the store, then the store's method for the event is called.
-//!
-//! `Approve` and `Reject` are a person's word on a held run; no method of the store says it, so they
-//! are not here.
 
 use rollcall_core::batch::{BatchEvent, BatchState, next_batch_state};
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::{FailReason, RunEvent, RunMode, RunState, next_run_state};
 use rollcall_core::window::Window;
 use rollcall_store::{
-    AcquiredBatch, BatchLease, BatchResult, ChainEnd, RunLease, RunStep, Store, StoreError, Usage,
+    AcquiredBatch, BatchLease, BatchResult, ChainEnd, Ruled, RunLease, RunStep, Store, StoreError,
+    Usage,
 };
 
 use crate::values::{created, held, last_page, page_before_others, plan, totals};
@@ -115,6 +113,45 @@ async fn a_run_is_superseded_exactly_where_the_pure_function_allows_it() {
             }
         }
     }
+}
+
+/// A person's word is about what he saw: the state comes to be after it was read, so that the condition
+/// is what decides.
+#[tokio::test]
+async fn a_hold_is_decided_about_exactly_where_the_pure_function_allows_it() {
+    let world = World::start().await;
+    let mut number = 0;
+    for state in RunState::ALL {
+        for event in [RunEvent::Approve, RunEvent::Reject, RunEvent::Supersede] {
+            number += 1;
+            let lease = world.finalizing(&format!("t{number}")).await;
+            world.hold(&lease).await;
+            let (run, wire) = (lease.run().clone(), Wire::default());
+            let (other, its_run) = (world.clone(), run.clone());
+            wire.before("TransactWriteItems", async move {
+                other.set_run_state(&its_run, state).await;
+            });
+            let store = world.store_on(&wire);
+            let ruled = match event {
+                RunEvent::Approve => store.approve_hold(&run, "abc", "ada").await,
+                RunEvent::Reject => store.reject_hold(&run, "ada").await,
+                _ => store.lapse_hold(&run).await,
+            };
+            let what = format!("{event:?} in {state:?}");
+            assert!(wire.is_done(), "{what}");
+            match next_run_state(state, event) {
+                Ok(next) => {
+                    assert_eq!(ruled, Ok(Ruled::Done), "{what}");
+                    assert_eq!(world.run_state(&run).await, next, "{what}");
+                }
+                Err(_) => {
+                    assert_eq!(ruled, Ok(Ruled::NotHeld(state)), "{what}");
+                    assert_eq!(world.run_state(&run).await, state, "{what}");
+                }
+            }
+        }
+    }
+    assert_eq!(number, 9 * 3);
 }
 
 /// What the events of a batch are called on.

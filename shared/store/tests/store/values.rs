@@ -211,6 +211,7 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
             off_in_window: 7,
         },
         totals: totals(),
+        canaries: Vec::new(),
     }
 }
 

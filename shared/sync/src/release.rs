@@ -1,0 +1,160 @@
+//! What a person decides about a held plan, and what of an approved one is carried out: an approval
+//! is no evidence, so Graph is asked again about everybody of the plan.
+
+use std::collections::BTreeSet;
+
+use rollcall_core::evidence::{AnswersAnew, Evidence, Existence, Told, stands};
+use rollcall_core::guard::PlanNumbers;
+use rollcall_core::ids::{ObjectId, RunRef};
+use rollcall_core::run::FailReason;
+use rollcall_core::settings::TenantSettings;
+use rollcall_graph::GraphClient;
+use rollcall_store::{Ruled, RunLease, RunRecord, StoredPlan};
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::confirm::{ASKED_BY_ID_MAX, existence};
+use crate::error::{HandlerError, Stop};
+use crate::keep::while_kept;
+use crate::plan::settings_changed;
+
+impl App {
+    /// Releases exactly this held plan, and rings the finalizer for it. `by` is who approved: it is
+    /// kept with the run, and is in no log.
+    ///
+    /// # Errors
+    /// [`HandlerError`] when the store or the queue does not answer; a run that was approved, and not
+    /// rung for, is found by the sweeper.
+    pub async fn approve(&self, run: &RunRef, plan: &str, by: &str) -> Result<Ruled, HandlerError> {
+        let ruled = self.store.approve_hold(run, plan, by).await?;
+        if ruled == Ruled::Done {
+            info!(event = "hold_approved", tenant = %run.tenant, run = run.run, plan);
+            self.doorbell.finalize(run).await?;
+        }
+        Ok(ruled)
+    }
+
+    /// What of the approved plan is carried out: made once, and read back from then on.
+    pub(crate) async fn release(
+        &self,
+        lease: &RunLease,
+        record: &RunRecord,
+        settings: &TenantSettings,
+        approved: StoredPlan,
+        graph: &mut Option<GraphClient>,
+    ) -> Result<StoredPlan, Stop> {
+        let run = lease.run();
+        if let Some(released) = self.store.released(run).await? {
+            return Ok(released);
+        }
+        let waited_with = record.held.as_ref().map(|held| held.plan.as_str());
+        if waited_with != Some(approved.plan.hash().as_str()) {
+            let detail = "the plan that is stored is not the one that was approved";
+            return Err(Stop::Fail(FailReason::Incomplete, detail.into()));
+        }
+        let evidence = self
+            .evidence_anew(lease, record, settings, &approved, graph)
+            .await?;
+        let plan = approved.plan.released(&evidence);
+        let stays = (approved.plan.entries().len() - plan.entries().len()) as u64;
+        let mut totals = approved.totals;
+        totals.kept.contradicted += stays;
+        let released = StoredPlan {
+            numbers: PlanNumbers {
+                deactivations: plan.entries().len() as u64,
+                ..approved.numbers
+            },
+            totals,
+            canaries: approved.canaries,
+            plan,
+        };
+        info!(event = "plan_released", tenant = %run.tenant, run = run.run,
+            plan = %released.plan.hash(), deactivations = released.numbers.deactivations, stays);
+        let storing = self
+            .store
+            .store_released(lease, &released, record.settings_revision);
+        match storing.await {
+            Ok(()) => Ok(released),
+            Err(error) => Err(settings_changed(error)),
+        }
+    }
+
+    async fn evidence_anew(
+        &self,
+        lease: &RunLease,
+        record: &RunRecord,
+        settings: &TenantSettings,
+        approved: &StoredPlan,
+        graph: &mut Option<GraphClient>,
+    ) -> Result<Vec<Evidence>, Stop> {
+        let run = lease.run();
+        let entries = approved.plan.entries().iter();
+        let ids: Vec<_> = entries.map(|it| it.id().clone()).collect();
+        let client = self.graph_client(settings, record)?;
+        let asking = ask_anew(graph.insert(client), &ids, &approved.canaries);
+        let answers = while_kept(&self.store, lease, asking).await??;
+        let mut evidence = Vec::with_capacity(ids.len());
+        for entry in approved.plan.entries() {
+            match stands(entry, &answers, &settings.scope) {
+                Some(anew) => evidence.push(anew),
+                None => warn!(event = "evidence_gone", tenant = %run.tenant, run = run.run,
+                    id = %entry.id(), reason = %entry.reason()),
+            }
+        }
+        Ok(evidence)
+    }
+}
+
+/// Asks about everybody of a plan, and about some who were seen beside them. They were seen when the
+/// plan was made, which may be weeks ago, and one may have left since; if Graph finds none of them, its
+/// answers are about another tenant, or the permission is lost.
+async fn ask_anew(
+    graph: &GraphClient,
+    ids: &[ObjectId],
+    canaries: &[ObjectId],
+) -> Result<AnswersAnew, Stop> {
+    let asked: Vec<_> = ids.iter().chain(canaries).cloned().collect();
+    let alive = graph.get_deciding_by_ids(&asked).await?;
+    some_found(canaries, |id| alive.contains_key(id))?;
+    let rest: BTreeSet<_> = ids
+        .iter()
+        .filter(|id| !alive.contains_key(id))
+        .cloned()
+        .collect();
+    let mut answers = AnswersAnew {
+        alive,
+        ..AnswersAnew::default()
+    };
+    if rest.is_empty() {
+        return Ok(answers);
+    }
+    answers.deleted = graph.deleted_users(&rest).await?;
+    let one_by_one: Vec<_> = rest.into_iter().take(ASKED_BY_ID_MAX).collect();
+    let asked: Vec<_> = one_by_one.iter().chain(canaries).cloned().collect();
+    let by_id = graph.users_by_id(&asked).await?;
+    let by_id = by_id.into_iter().map(|(id, told)| {
+        let (what, request) = (existence(told.what), told.request);
+        (id, Told { what, request })
+    });
+    answers.by_id = by_id.collect();
+    some_found(canaries, |id| {
+        let told = answers.by_id.get(id);
+        told.is_some_and(|it| it.what == Existence::Found)
+    })?;
+    Ok(answers)
+}
+
+fn some_found(canaries: &[ObjectId], found: impl Fn(&ObjectId) -> bool) -> Result<(), Stop> {
+    if canaries.is_empty() || canaries.iter().any(found) {
+        return Ok(());
+    }
+    let ids: Vec<_> = canaries.iter().map(ToString::to_string).collect();
+    Err(Stop::Fail(
+        FailReason::EnumerationUnreliable,
+        format!(
+            "none of {}, who were seen when the plan was made, is found by id: the tenant, the \
+             permission or the replica is wrong",
+            ids.join(", ")
+        ),
+    ))
+}
