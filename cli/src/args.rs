@@ -114,6 +114,9 @@ pub(crate) struct SyncOptions {
     /// How to learn what changed
     #[arg(long, value_enum, default_value_t = Mode::Full)]
     pub(crate) mode: Mode,
+    /// Change nothing: say who would change and why, and what the guards would hold
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// How a sync learns what changed.

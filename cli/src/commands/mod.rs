@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod check;
+mod dry_run;
 pub(crate) mod hold;
 pub(crate) mod run;
 pub(crate) mod sync;

@@ -43,9 +43,16 @@ pub(crate) async fn run(
         stack.close().await;
         return Ok(exit);
     }
+    let mut progress = Progress::new(quiet);
+    if options.dry_run {
+        let progress = &mut progress;
+        let end =
+            super::dry_run::run(&stack, secrets, options.mode, &ids, progress, output).await?;
+        stack.close().await;
+        return Ok(exit.max(end));
+    }
     let engine = Engine::start(&stack, secrets).await?;
     let started = engine.sync(options.mode, &ids).await?;
-    let mut progress = Progress::new(quiet);
     for not_started in &started.failed {
         eprintln!(
             "error: tenant {}: no run was started: {}",

@@ -13,7 +13,7 @@ use super::time;
 /// What a change was, as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Kind {
+pub(crate) enum Kind {
     Created,
     Updated,
     Reactivated,
@@ -21,7 +21,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(before: Option<&StoredUser>, after: &StoredUser) -> Self {
+    pub(crate) fn of(before: Option<&StoredUser>, after: &StoredUser) -> Self {
         match (before.map(|before| before.status), after.status) {
             (None, _) => Self::Created,
             (Some(Status::Inactive), Status::Active) => Self::Reactivated,
@@ -30,7 +30,7 @@ impl Kind {
         }
     }
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Updated => "updated",

@@ -1,5 +1,7 @@
 //! Runs, as JSON and as tables. The JSON is a contract: fields are added, never changed.
 
+use std::fmt;
+
 use comfy_table::Table;
 use rollcall_core::counts::{ChangeCounts, DeactivatedBy, Kept};
 use rollcall_core::ids::{ObjectId, TenantId};
@@ -120,11 +122,8 @@ impl RunView {
         match (&self.reason, self.hold()) {
             (Some(reason), _) => Some(format!("{run} FAILED ({reason}); nobody was switched off.")),
             (None, Some(held)) => Some(format!(
-                "{run} is {}: the {} guard found {} where {} is the most; {} deactivations {}.",
+                "{run} is {}: {held}; {} deactivations {}.",
                 self.state,
-                held.guard,
-                held.value,
-                held.limit,
                 grouped(held.deactivations),
                 match self.state {
                     "HELD" => "wait; `rollcall hold list` shows how to release or drop them",
@@ -133,6 +132,15 @@ impl RunView {
             )),
             (None, None) => None,
         }
+    }
+
+    /// The same of a run that was none.
+    pub(crate) fn trouble_of_dry_run(&self) -> Option<String> {
+        let held = self.hold()?;
+        let waiting = grouped(held.deactivations);
+        Some(format!(
+            "The run would be HELD: {held}; {waiting} deactivations would wait for a person."
+        ))
     }
 }
 
@@ -160,6 +168,21 @@ pub(crate) struct HoldText {
     pub(crate) limit: String,
     pub(crate) plan: String,
     pub(crate) deactivations: u64,
+}
+
+impl fmt::Display for HoldText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            guard,
+            value,
+            limit,
+            ..
+        } = self;
+        write!(
+            f,
+            "the {guard} guard found {value} where {limit} is the most"
+        )
+    }
 }
 
 impl HoldText {

@@ -19,7 +19,6 @@ fn a_wrong_argument_is_named_and_nothing_is_done() {
         ("sync --tenant", "--tenant"),
         ("sync --tenant no/slash", "no/slash"),
         ("sync --mode FULL", "[possible values: full, delta]"),
-        ("sync --dry-run", "--dry-run"),
         ("run show", "<RUN>"),
         ("run show contoso", "<tenant>/<number>"),
         ("run show contoso/0", "contoso/0"),

@@ -9,6 +9,7 @@ mod arguments;
 mod by_hand;
 mod contract;
 mod demo;
+mod dry_run;
 mod ends;
 mod holds;
 mod support;

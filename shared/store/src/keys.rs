@@ -125,9 +125,13 @@ pub(crate) fn by_hand(tenant: &TenantId) -> RunRef {
 /// change in one run keeps both.
 pub(crate) fn journal(run: &RunRef, id: &ObjectId, version_before: u64) -> Key {
     Key::new(
-        format!("journal#{}#{}#{}", run.tenant, run.run, shard(id)),
+        journal_partition(run, shard(id)),
         format!("{id}#{version_before:010}"),
     )
+}
+
+pub(crate) fn journal_partition(run: &RunRef, shard: u8) -> String {
+    format!("journal#{}#{}#{shard}", run.tenant, run.run)
 }
 
 pub(crate) fn streaks_partition(tenant: &TenantId) -> String {

@@ -38,6 +38,7 @@ pub(crate) struct Range<'a> {
     pub(crate) prefix: Option<&'a str>,
     pub(crate) attributes: Option<&'static [&'static str]>,
     pub(crate) consistency: Consistency,
+    pub(crate) page_max: Option<i32>,
 }
 
 impl<'a> Range<'a> {
@@ -50,6 +51,7 @@ impl<'a> Range<'a> {
             prefix: None,
             attributes: None,
             consistency: Consistency::Strong,
+            page_max: None,
         }
     }
 }
@@ -92,7 +94,12 @@ impl Store {
         )))
     }
 
-    async fn query_page(&self, range: &Range<'_>, start: Option<Item>) -> Result<Page, StoreError> {
+    /// One answer's items of a range, from the key that comes after `start`.
+    pub(crate) async fn query_page(
+        &self,
+        range: &Range<'_>,
+        start: Option<Item>,
+    ) -> Result<Page, StoreError> {
         let mut names = HashMap::from([("#p".to_owned(), range.partition_name.to_owned())]);
         let mut values: Item = HashMap::from([(":p".to_owned(), text(range.partition))]);
         let mut condition = "#p = :p".to_owned();
@@ -121,6 +128,7 @@ impl Store {
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values))
             .consistent_read(range.consistency == Consistency::Strong)
+            .set_limit(range.page_max)
             .set_exclusive_start_key(start)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -197,7 +205,9 @@ impl Store {
     }
 }
 
-struct Page {
-    items: Vec<Item>,
-    last_key: Option<Item>,
+/// One answer of a query.
+pub(crate) struct Page {
+    pub(crate) items: Vec<Item>,
+    /// The last key, if there is more.
+    pub(crate) last_key: Option<Item>,
 }

@@ -41,24 +41,28 @@ impl Held {
         let world = World::start_with(population, &domains).await.unwrap();
         assert_eq!(world.sync().await.unwrap().state, RunState::Completed);
         let everyone: Vec<_> = world.tenant.directory().users().map(|u| u.id).collect();
-        let kinds: Vec<_> = everyone.chunks(3).map(<[Uuid]>::to_vec).collect();
+        let mut kinds = everyone.chunks(3).map(<[Uuid]>::to_vec);
+        let mut next = || kinds.next().unwrap();
+        let (disabled, deleted, moved) = (next(), next(), next());
+        {
+            let mut directory = world.tenant.directory();
+            for id in &disabled {
+                directory.set_account_enabled(*id, Some(false)).unwrap();
+            }
+            for id in &deleted {
+                directory.soft_delete(*id).unwrap();
+            }
+            for (nth, id) in moved.iter().enumerate() {
+                let name = format!("{nth}@elsewhere.example");
+                directory.rename(*id, &name, "Moved").unwrap();
+            }
+        }
         let held = Self {
-            disabled: kinds[0].clone(),
-            deleted: kinds[1].clone(),
-            moved: kinds[2].clone(),
-            run: {
-                let mut directory = world.tenant.directory();
-                for nth in 0..3 {
-                    let off = Some(false);
-                    directory.set_account_enabled(kinds[0][nth], off).unwrap();
-                    directory.soft_delete(kinds[1][nth]).unwrap();
-                    let name = format!("{nth}@elsewhere.example");
-                    directory.rename(kinds[2][nth], &name, "Moved").unwrap();
-                }
-                drop(directory);
-                world.sync().await.unwrap()
-            },
+            run: world.sync().await.unwrap(),
             world,
+            disabled,
+            deleted,
+            moved,
         };
         assert_eq!(held.run.state, RunState::Held, "{:?}", held.run);
         let trip = held.run.held.as_ref().unwrap().trip;
