@@ -64,6 +64,14 @@ pub(crate) enum Command {
     /// Look at the plans that a guard holds, release or drop one
     #[command(subcommand)]
     Hold(HoldCommand),
+    /// Take a run's changes back: every user whom nobody changed since is as before
+    Revert {
+        /// The run: <tenant>/<number>
+        run: RunRef,
+        /// Change nothing: say who would be as before, and who would be left
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Look at the directory, and decide about a user by hand
     #[command(subcommand)]
     User(UserCommand),

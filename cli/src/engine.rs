@@ -8,7 +8,7 @@ use anyhow::Context;
 use rollcall_ambient::Ambient;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_local::{EventSource, Function, Schedule, Triggers, function};
-use rollcall_store::Ruled;
+use rollcall_store::{BegunRevert, Ruled};
 use rollcall_sync::{App, HandlerError, Queues, Secrets};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -136,6 +136,11 @@ impl Engine {
         by: &str,
     ) -> anyhow::Result<Ruled> {
         Ok(self.app.approve(run, plan, by).await?)
+    }
+
+    /// Begins to take a run back.
+    pub(crate) async fn revert(&self, run: &RunRef, by: &str) -> anyhow::Result<BegunRevert> {
+        Ok(self.app.revert(run, by).await?)
     }
 
     /// Lets calls under way finish, and stops.

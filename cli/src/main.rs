@@ -68,6 +68,9 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sync(options) => commands::sync::run(options, &place, &output, quiet).await,
         Command::Run(command) => commands::run::run(command, &place, &output).await,
         Command::Hold(command) => commands::hold::run(command, &place, &output, quiet).await,
+        Command::Revert { run, dry_run } => {
+            commands::revert::run(&run, dry_run, &place, &output, quiet).await
+        }
         Command::User(command) => commands::user::run(command, &place, &output).await,
         Command::Explain(who) => commands::user::explain(&who, &place, &output).await,
     }

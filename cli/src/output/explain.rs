@@ -3,7 +3,7 @@
 use rollcall_core::by_hand::Decision;
 use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::status::{Reason, Status, StoredUser};
-use rollcall_store::{ByHand, JournalEntry};
+use rollcall_store::{Act, ByHand, JournalEntry};
 use serde::Serialize;
 
 use super::table::harmless;
@@ -39,7 +39,7 @@ impl<'a> Explained<'a> {
 fn explanation(tenant: &TenantId, user: &StoredUser, history: &[JournalEntry]) -> String {
     let cause = history.iter().find(|entry| sets_status(entry));
     let released = cause.and_then(|entry| entry.by_hand.as_ref());
-    let is_released = released.is_some_and(|it| it.decision == Decision::Release);
+    let is_released = released.is_some_and(|it| it.act == Act::Decided(Decision::Release));
     let mut sentences = vec![
         if is_released {
             // The reason is the last that is known, and nobody has looked since.
@@ -93,16 +93,19 @@ fn by_whom(tenant: &TenantId, entry: &JournalEntry) -> String {
             format!("Run {tenant}/{run} found the user for the first time, at {at}.")
         }
         (Some(run), _, None) => format!("Run {tenant}/{run} found the user so at {at}."),
-        (None, Some(ByHand { by, decision }), _) => {
+        (None, Some(ByHand { by, act }), _) => {
             let by = harmless(by);
-            match decision {
-                Decision::Deactivate | Decision::Activate => {
+            match act {
+                Act::Decided(Decision::Deactivate | Decision::Activate) => {
                     format!("{by} decided it at {at}, by hand.")
                 }
-                Decision::Release => format!(
+                Act::Decided(Decision::Release) => format!(
                     "{by} gave the user back to the sync at {at}, and no run has changed the \
                      status since."
                 ),
+                Act::Reverted(run) => {
+                    format!("{by} took back what run {tenant}/{run} did, at {at}.")
+                }
             }
         }
         (None, None, _) => format!("It was decided by hand at {at}."),
@@ -217,7 +220,7 @@ mod tests {
         let held = user(Status::Inactive, Reason::Manual);
         let by_hand = ByHand {
             by: "grace".into(),
-            decision: Decision::Deactivate,
+            act: Act::Decided(Decision::Deactivate),
         };
         let decision = JournalEntry {
             run: None,
@@ -234,7 +237,7 @@ mod tests {
         let released = user(Status::Inactive, Reason::NotFound);
         let by_hand = ByHand {
             by: "ada".into(),
-            decision: Decision::Release,
+            act: Act::Decided(Decision::Release),
         };
         let release = JournalEntry {
             run: None,

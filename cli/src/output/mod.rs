@@ -4,6 +4,7 @@ pub(crate) mod dry_run;
 pub(crate) mod explain;
 pub(crate) mod history;
 pub(crate) mod hold;
+pub(crate) mod revert;
 pub(crate) mod run;
 pub(crate) mod table;
 pub(crate) mod tenant;

@@ -25,6 +25,7 @@ pub mod page;
 pub mod plan;
 pub mod proof;
 pub mod reconcile;
+pub mod revert;
 pub mod run;
 pub mod scope;
 pub mod settings;

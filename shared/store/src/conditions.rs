@@ -122,6 +122,38 @@ pub(crate) fn chain_ends_at(generation: u32, page: u32, digest: Option<&str>) ->
     })
 }
 
+/// No run of the tenant is being reverted.
+pub(crate) fn no_revert_is_active() -> Condition {
+    Condition::new("attribute_not_exists(#reverting)", &["reverting"], [])
+}
+
+/// This run of the tenant is being reverted.
+pub(crate) fn reverting_is(run: u64) -> Condition {
+    Condition::new(
+        "#reverting = :c_run",
+        &["reverting"],
+        [("run", number(run))],
+    )
+}
+
+/// The revert has not ended.
+pub(crate) fn revert_runs() -> Condition {
+    Condition::new(
+        "attribute_exists(#started_at) AND attribute_not_exists(#ended_at)",
+        &["started_at", "ended_at"],
+        [],
+    )
+}
+
+/// The revert has not ended, and is at this place of the journal.
+pub(crate) fn revert_is_at(place: AttributeValue) -> Condition {
+    revert_runs().and(Condition::new(
+        "#place = :c_place",
+        &["place"],
+        [("place", place)],
+    ))
+}
+
 /// The user is at the version that was read; 0 means: not there.
 pub(crate) fn version_is(version: u64) -> Condition {
     if version == 0 {

@@ -14,8 +14,8 @@ const COPIED_AT_ONCE: usize = 25;
 
 impl Store {
     /// Copies what a run of this tenant works on into a store that has nothing of it: its settings, its
-    /// head, its held runs, its streaks and its users. In the copy no run is active: what is active here
-    /// goes on here.
+    /// head, its held runs, its streaks and its users. In the copy no run is active or being
+    /// reverted: that goes on here.
     ///
     /// # Errors
     /// [`StoreError`] as either DynamoDB answers; [`StoreError::Changed`] if the other store has
@@ -27,6 +27,7 @@ impl Store {
         }
         for item in &mut items {
             item.remove("active_run");
+            item.remove("reverting");
         }
         // What a full run supersedes.
         for run in self.head(tenant).await?.held() {

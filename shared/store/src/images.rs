@@ -1,5 +1,7 @@
 //! A run's journal read from its beginning to its end, a page at a time.
 
+use std::fmt;
+
 use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::status::StoredUser;
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,13 @@ impl Image {
 pub struct JournalPlace {
     shard: u8,
     after: Option<String>,
+}
+
+impl fmt::Display for JournalPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after = self.after.as_deref().unwrap_or_default();
+        write!(f, "{}#{after}", self.shard)
+    }
 }
 
 impl JournalPlace {

@@ -23,15 +23,40 @@ pub(crate) enum Cause<'a> {
     Plan(&'a str),
     /// A person's decision.
     Person { by: &'a str, decision: Decision },
+    /// A run's change taken back, because a person asked for it.
+    Revert { by: &'a str, reverted: u64 },
 }
 
-/// A person's decision, as the journal has it.
+/// What a person did to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Decided about him alone.
+    Decided(Decision),
+    /// Took back what this run did.
+    Reverted(u64),
+}
+
+/// A person's act, as the journal has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByHand {
-    /// Who decided.
+    /// Who.
     pub by: String,
     /// What.
-    pub decision: Decision,
+    pub act: Act,
+}
+
+impl ByHand {
+    fn read(row: &Row<'_>) -> Result<Option<Self>, StoreError> {
+        let Some(by) = row.text_if_any("by")? else {
+            return Ok(None);
+        };
+        let act = match row.number_if_any("reverted")? {
+            Some(run) => Act::Reverted(run),
+            None => Act::Decided(row.json("decision")?),
+        };
+        let by = by.to_owned();
+        Ok(Some(Self { by, act }))
+    }
 }
 
 /// One change of a user, as the journal has it.
@@ -39,7 +64,7 @@ pub struct ByHand {
 pub struct JournalEntry {
     /// The run that made it; `None` if a person did.
     pub run: Option<u64>,
-    /// What that person decided.
+    /// What that person did.
     pub by_hand: Option<ByHand>,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
@@ -72,6 +97,10 @@ pub(crate) fn journal_item(
         Cause::Person { by, decision } => {
             item.insert("by".into(), text(by));
             item.insert("decision".into(), json(&decision)?);
+        }
+        Cause::Revert { by, reverted } => {
+            item.insert("by".into(), text(by));
+            item.insert("reverted".into(), number(reverted));
         }
     }
     Ok(item)
@@ -122,16 +151,9 @@ impl Store {
             };
             let row = Row(&item);
             let before: Option<StoredUser> = row.json_if_any("before")?;
-            let by = row.text_if_any("by")?;
             entries.push(JournalEntry {
                 run: (run > 0).then_some(run),
-                by_hand: match by {
-                    Some(by) => Some(ByHand {
-                        by: by.to_owned(),
-                        decision: row.json("decision")?,
-                    }),
-                    None => None,
-                },
+                by_hand: ByHand::read(&row)?,
                 at_ms: row.number("at")?,
                 before: before.clone(),
                 after,

@@ -5,6 +5,7 @@ use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::page::PageDigest;
 use sha2::{Digest, Sha256};
 
+use crate::images::JournalPlace;
 use crate::row::Key;
 
 /// How many partitions a tenant's part of the directory has. DynamoDB splits a hot partition by
@@ -110,6 +111,21 @@ pub(crate) fn plan_chunk(run: &RunRef, hash: &str, chunk: u32) -> Key {
         format!("plan#{}", run.tenant),
         format!("{}#{hash}#{chunk:04}", run_number(run.run)),
     )
+}
+
+/// A revert of a run.
+pub(crate) fn revert(run: &RunRef) -> Key {
+    Key::new(format!("revert#{}", run.tenant), run_number(run.run))
+}
+
+/// Whom the revert of a run left as they are.
+pub(crate) fn left_partition(run: &RunRef) -> String {
+    format!("left#{}#{}", run.tenant, run.run)
+}
+
+/// Those that the step at this place left.
+pub(crate) fn left(run: &RunRef, place: &JournalPlace) -> Key {
+    Key::new(left_partition(run), place.to_string())
 }
 
 /// The run whose journal has what people change by hand. The first run of a tenant is 1.

@@ -355,7 +355,7 @@ impl Store {
             .await
     }
 
-    async fn set_lease_end(
+    pub(crate) async fn set_lease_end(
         &self,
         key: &Key,
         until_ms: u64,
@@ -373,11 +373,11 @@ impl Store {
     }
 }
 
-fn is_same_grant(stored: &LeaseTerm, granted: &LeaseTerm) -> bool {
+pub(crate) fn is_same_grant(stored: &LeaseTerm, granted: &LeaseTerm) -> bool {
     stored.owner == granted.owner && stored.token == granted.token
 }
 
-fn lease_changes(term: &LeaseTerm) -> Changes {
+pub(crate) fn lease_changes(term: &LeaseTerm) -> Changes {
     Changes::new()
         .set("lease_owner", text(&term.owner))
         .set("lease_token", number(term.token))

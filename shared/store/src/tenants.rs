@@ -63,6 +63,8 @@ pub struct Head {
     pub held_run_until_ms: Option<u64>,
     /// When the delta run's does.
     pub held_delta_run_until_ms: Option<u64>,
+    /// The run that is being reverted.
+    pub reverting: Option<u64>,
     /// Where the next delta run goes on.
     pub delta_link: Option<String>,
     /// The mapping under which that link was made: a delta tells of the properties that were selected
@@ -102,6 +104,7 @@ impl Head {
             held_run: None,
             held_delta_run: None,
             held_run_until_ms: None,
+            reverting: None,
             held_delta_run_until_ms: None,
             delta_link: None,
             delta_mapping: None,
@@ -119,6 +122,7 @@ impl Head {
             active_run: row.number_if_any("active_run")?,
             held_run: row.number_if_any("held_run")?,
             held_delta_run: row.number_if_any("held_delta_run")?,
+            reverting: row.number_if_any("reverting")?,
             held_run_until_ms: row.number_if_any(held_until(RunMode::Full))?,
             held_delta_run_until_ms: row.number_if_any(held_until(RunMode::Delta))?,
             delta_link: row.text_if_any("delta_link")?.map(str::to_owned),

@@ -35,6 +35,14 @@ pub struct Queues {
 pub(crate) struct RunBell {
     #[serde(flatten)]
     pub(crate) run: RunRef,
+    /// Whether the finalizer is to take the run back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) revert: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Wakes a worker.
@@ -59,13 +67,20 @@ impl Doorbell {
     }
 
     pub(crate) async fn enumerate(&self, run: &RunRef) -> Result<(), HandlerError> {
-        let bell = RunBell { run: run.clone() };
-        self.send(&self.0.enumerate_url, &bell, 0).await
+        self.run(&self.0.enumerate_url, run, false).await
     }
 
     pub(crate) async fn finalize(&self, run: &RunRef) -> Result<(), HandlerError> {
-        let bell = RunBell { run: run.clone() };
-        self.send(&self.0.finalize_url, &bell, 0).await
+        self.run(&self.0.finalize_url, run, false).await
+    }
+
+    pub(crate) async fn revert(&self, run: &RunRef) -> Result<(), HandlerError> {
+        self.run(&self.0.finalize_url, run, true).await
+    }
+
+    async fn run(&self, url: &str, run: &RunRef, revert: bool) -> Result<(), HandlerError> {
+        let run = run.clone();
+        self.send(url, &RunBell { run, revert }, 0).await
     }
 
     pub(crate) async fn batch(

@@ -109,7 +109,12 @@ impl App {
             None => {
                 each_message(event, &self.ambient, stop_at_ms, |bell: RunBell| {
                     let app = app.clone();
-                    boxed(async move { app.finalize(&bell.run, stop_at_ms).await })
+                    boxed(async move {
+                        match bell.revert {
+                            false => app.finalize(&bell.run, stop_at_ms).await,
+                            true => app.go_on_reverting(&bell.run, stop_at_ms).await,
+                        }
+                    })
                 })
                 .await
             }

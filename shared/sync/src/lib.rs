@@ -24,6 +24,7 @@ mod finalize;
 mod keep;
 mod plan;
 mod release;
+mod revert;
 mod secrets;
 mod start;
 mod sweep;

@@ -39,6 +39,9 @@ impl App {
         for held in head.lapsed(self.ambient.now_ms()) {
             self.lapse(&its(held)).await?;
         }
+        if let Some(reverting) = head.reverting {
+            self.doorbell.revert(&its(reverting)).await?;
+        }
         let Some(active) = head.active_run else {
             return Ok(());
         };

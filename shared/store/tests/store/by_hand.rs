@@ -2,7 +2,7 @@
 
 use rollcall_core::by_hand::Decision;
 use rollcall_core::status::{Reason, Status, StoredUser};
-use rollcall_store::{BatchLease, ByHand, Decided, StoreError};
+use rollcall_store::{Act, BatchLease, ByHand, Decided, StoreError};
 
 use crate::values::{changed, created, id};
 use crate::wire::Wire;
@@ -42,7 +42,8 @@ async fn a_decision_stands_in_the_history_with_who_decided() {
         .collect();
     let by = |by: &str, decision| {
         let by = by.to_owned();
-        Some(ByHand { by, decision })
+        let act = Act::Decided(decision);
+        Some(ByHand { by, act })
     };
     let expected = [
         (None, by("ada", Decision::Release), Some(&renamed.after)),

@@ -22,6 +22,7 @@ mod pages;
 mod plans;
 mod races;
 mod reads;
+mod reverts;
 mod tenants;
 mod transitions;
 mod users;
