@@ -3,7 +3,7 @@
 
 use anyhow::bail;
 use rollcall_core::by_hand::Decision;
-use rollcall_core::ids::{ObjectId, TenantId};
+use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::status::{Status, StoredUser};
 use rollcall_store::{Decided, Store};
 
@@ -12,7 +12,7 @@ use crate::args::{UserCommand, Who};
 use crate::exit::{Exit, bad_input};
 use crate::local::Place;
 use crate::output::Output;
-use crate::output::explain::Explained;
+use crate::output::explain::{Explained, deciding_run};
 use crate::output::history::ChangeView;
 use crate::output::user::{UserDetails, UserView, add_user, users_table};
 
@@ -94,7 +94,15 @@ pub(crate) async fn explain(who: &Who, place: &Place, output: &Output) -> anyhow
     let (store, tenant) = (stack.store(), &who.tenant);
     for user in &found(store, who).await? {
         let history = store.history(tenant, user).await?;
-        let explained = Explained::of(tenant, user, &history);
+        let approved = match deciding_run(&history) {
+            None => None,
+            Some(run) => {
+                let tenant = tenant.clone();
+                let run = store.run(&RunRef { tenant, run }).await?;
+                run.and_then(|run| run.approved)
+            }
+        };
+        let explained = Explained::of(tenant, user, &history, approved.as_ref());
         if output.is_json() {
             output.object(&explained)?;
         } else {

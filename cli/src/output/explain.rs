@@ -3,7 +3,7 @@
 use rollcall_core::by_hand::Decision;
 use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::status::{Reason, Status, StoredUser};
-use rollcall_store::{Act, ByHand, JournalEntry};
+use rollcall_store::{Act, ByHand, HoldDecision, JournalEntry};
 use serde::Serialize;
 
 use super::table::harmless;
@@ -20,14 +20,19 @@ pub(crate) struct Explained<'a> {
 }
 
 impl<'a> Explained<'a> {
-    /// From a user and his changes, the latest first.
-    pub(crate) fn of(tenant: &'a TenantId, user: &'a StoredUser, history: &[JournalEntry]) -> Self {
+    /// From a user, his changes, the latest first, and who approved the plan of the run that decided.
+    pub(crate) fn of(
+        tenant: &'a TenantId,
+        user: &'a StoredUser,
+        history: &[JournalEntry],
+        approved: Option<&HoldDecision>,
+    ) -> Self {
         Self {
             tenant,
             id: &user.id,
             status: user.status,
             reason: user.reason,
-            explanation: explanation(tenant, user, history),
+            explanation: explanation(tenant, user, history, approved),
         }
     }
 
@@ -36,8 +41,22 @@ impl<'a> Explained<'a> {
     }
 }
 
-fn explanation(tenant: &TenantId, user: &StoredUser, history: &[JournalEntry]) -> String {
-    let cause = history.iter().find(|entry| sets_status(entry));
+/// The run that decided the status that a user with this history has.
+pub(crate) fn deciding_run(history: &[JournalEntry]) -> Option<u64> {
+    cause(history)?.run
+}
+
+fn cause(history: &[JournalEntry]) -> Option<&JournalEntry> {
+    history.iter().find(|entry| sets_status(entry))
+}
+
+fn explanation(
+    tenant: &TenantId,
+    user: &StoredUser,
+    history: &[JournalEntry],
+    approved: Option<&HoldDecision>,
+) -> String {
+    let cause = cause(history);
     let released = cause.and_then(|entry| entry.by_hand.as_ref());
     let is_released = released.is_some_and(|it| it.act == Act::Decided(Decision::Release));
     let mut sentences = vec![
@@ -52,6 +71,10 @@ fn explanation(tenant: &TenantId, user: &StoredUser, history: &[JournalEntry]) -
             None => "The journal does not reach back to when that was decided.".to_owned(),
         },
     ];
+    if let Some(HoldDecision { by, at_ms }) = approved {
+        let (by, at) = (harmless(by), time::short(*at_ms));
+        sentences.push(format!("{by} had approved its plan at {at}."));
+    }
     sentences.extend(cause.and_then(before));
     sentences.push(outlook(tenant, user));
     sentences.join(" ")
@@ -180,7 +203,7 @@ mod tests {
     }
 
     fn told(user: &StoredUser, history: &[JournalEntry]) -> String {
-        explanation(&TenantId::new("contoso").unwrap(), user, history)
+        explanation(&TenantId::new("contoso").unwrap(), user, history, None)
     }
 
     #[test]
@@ -250,6 +273,20 @@ mod tests {
         let said = told(&released, &[release]);
         assert!(said.contains("ada gave the user back"), "{said}");
         assert!(!said.contains("because"), "{said}");
+    }
+
+    #[test]
+    fn whoever_approved_the_plan_is_named() {
+        let off = user(Status::Inactive, Reason::Disabled);
+        let switched_off = entry(Some(user(Status::Active, Reason::Present)), off.clone());
+        let by_ada = HoldDecision {
+            by: "ada".into(),
+            at_ms: DAY_MS,
+        };
+        let tenant = TenantId::new("contoso").unwrap();
+        let said = explanation(&tenant, &off, &[switched_off], Some(&by_ada));
+        let approved = "ada had approved its plan at 1970-01-02";
+        assert!(said.contains(approved), "{said}");
     }
 
     #[test]

@@ -65,6 +65,17 @@ async fn a_held_plan_is_listed_with_what_can_be_done_and_released_by_its_hash() 
     assert!(released["approved"]["by"].is_string());
     assert_eq!(active(&local), 90);
 
+    let off = local.call("user list --status INACTIVE --json").with(0);
+    let id = off.objects()[0]["id"].as_str().unwrap().to_owned();
+    let explained = local.call(&format!("explain contoso {id}")).with(0).stdout;
+    for part in [
+        "Run contoso/2 switched the user off at",
+        "; when approved: disabled, request ",
+        " had approved its plan at ",
+    ] {
+        assert!(explained.contains(part), "{part} in {explained}");
+    }
+
     let again = local.call(&approve).with(2);
     assert!(
         again.stderr.contains("COMPLETED, not HELD"),
