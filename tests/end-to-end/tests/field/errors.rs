@@ -106,8 +106,8 @@ async fn a_list_that_does_not_come_in_time_is_no_list() {
     assert_eq!(run.totals.unwrap().changes.total(), 0);
 }
 
-/// keycloak#24669: when the connection broke under a query, users were deleted for good, and were
-/// others when they came back.
+/// keycloak#24669: as it was reported, users were deleted from the database when the network failed under
+/// a query.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_breaks_under_any_query_leaves_everybody_who_he_was() {
     let world = synced(40, &patient()).await;

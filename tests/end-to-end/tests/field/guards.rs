@@ -61,8 +61,8 @@ fn only(domains: &[&str]) -> Value {
     json!({ "scope": { "domains": domains } })
 }
 
-/// authentik#19295: a filter was changed to leave some accounts out, took in nobody, and all users were
-/// deleted, with what belonged to them.
+/// authentik#19295: a filter was changed to leave some accounts out, did not work as expected, and all users
+/// were deleted, with what belonged to them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_filter_that_takes_out_more_than_was_meant_is_held_and_can_be_put_right() {
     let world = synced(40, &json!({})).await;

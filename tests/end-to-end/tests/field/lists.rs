@@ -105,8 +105,8 @@ async fn a_successful_answer_without_its_data_is_about_nobody() {
     assert_eq!(world.users().await.unwrap(), before);
 }
 
-/// bitwarden/server#6173: an option meant for debugging removed whoever was not in the import, up to a
-/// whole organization at once.
+/// bitwarden/server#6173: an option meant for debugging removed users en masse, up to a whole organization,
+/// and it was easy to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_setting_makes_it_enough_to_be_missing_in_a_list() {
     let as_loose_as_can_be = json!({ "guards": {

@@ -47,8 +47,7 @@ async fn a_user_who_gets_another_name_stays_the_same_user() {
     }
 }
 
-/// user-sync.py#471: case counted where mail addresses were compared to find who needs an update, and not
-/// where the update was applied.
+/// user-sync.py#471: case counted where mail addresses were matched, and not where they were updated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_in_another_case_is_one_update_and_the_same_user() {
     let in_another_case = json!({ "scope": { "domains": ["CONTOSO.com"] } });

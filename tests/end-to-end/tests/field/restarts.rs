@@ -40,6 +40,8 @@ async fn a_first_run_that_dies_halfway_is_gone_on_with_and_makes_nobody_twice() 
 
     let joined = world.sync().await.unwrap();
     assert_eq!((&joined.run, joined.state), (&run, RunState::Completed));
+    // It was gone on with, from the page that was not read.
+    assert_eq!((joined.generation, joined.last_page), (1, 4));
     let totals = joined.totals.unwrap();
     assert_eq!((totals.changes.created, totals.changes.total()), (40, 40));
     let users = world.users().await.unwrap();
