@@ -5,6 +5,7 @@
 //! the shipped code and the real AWS SDK.
 
 pub mod catalogue;
+pub mod lost;
 pub mod truth;
 
 use std::collections::BTreeMap;

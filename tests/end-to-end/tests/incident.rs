@@ -8,20 +8,12 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::interceptors::{
-    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
-};
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::{FailReason, RunState};
+use rollcall_end_to_end::lost::Lost;
 use rollcall_end_to_end::{World, sqs_event};
 use rollcall_graph_emulator::{Paging, Population};
 use rollcall_store::{AcquiredBatch, BatchResult, StoreError, Usage, UserWrite};
@@ -30,55 +22,6 @@ use serde_json::json;
 
 const PAGES: u32 = 4;
 const USERS_PER_PAGE: usize = 50;
-
-/// A DynamoDB that once answers the query for a run's batches with an empty list.
-#[derive(Debug, Clone, Default)]
-struct ListLostOnce {
-    armed: Arc<AtomicBool>,
-}
-
-/// Marks a request that asks for a run's batches.
-#[derive(Debug)]
-struct AsksForBatches;
-
-impl Storable for AsksForBatches {
-    type Storer = StoreReplace<Self>;
-}
-
-impl Intercept for ListLostOnce {
-    fn name(&self) -> &'static str {
-        "list-lost-once"
-    }
-
-    fn read_before_transmit(
-        &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let request = context.request();
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
-        if target.ends_with(".Query") && body.contains("\"batch#") {
-            config.interceptor_state().store_put(AsksForBatches);
-        }
-        Ok(())
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _components: &RuntimeComponents,
-        config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let asked = config.load::<AsksForBatches>().is_some();
-        if asked && self.armed.swap(false, Ordering::SeqCst) {
-            let empty = r#"{"Items":[],"Count":0,"ScannedCount":0}"#;
-            *context.response_mut().body_mut() = SdkBody::from(empty);
-        }
-        Ok(())
-    }
-}
 
 /// The old design: the keys of a sync are shared, and whoever believes to be the last deletes them.
 #[derive(Default)]
@@ -244,10 +187,8 @@ async fn the_incident_switches_off_everybody_in_the_old_design_and_nobody_in_thi
     assert_eq!(told_to_the_old_design(true), 0);
     let world = world().await;
     rename_everybody(&world, 1);
-    let lost = ListLostOnce::default();
-    let config = world.aws.dynamodb().config().to_builder();
-    let client = aws_sdk_dynamodb::Client::from_conf(config.interceptor(lost.clone()).build());
-    let (_, app) = world.app_over(client);
+    let lost = Lost::batch_list();
+    let (_, app) = world.app_over(lost.over(world.aws.dynamodb()));
 
     let run = world.start_run(&app).await.unwrap();
     assert_eq!(
@@ -270,7 +211,7 @@ async fn the_incident_switches_off_everybody_in_the_old_design_and_nobody_in_thi
     // The first worker's copy runs late.
     work(&app, &run, 1).await;
     // The list of batches reads empty, once.
-    lost.armed.store(true, Ordering::SeqCst);
+    lost.lose(1);
     assert_eq!(run_step(&world, &app, &run, true).await, RunState::Failed);
     let failed = world.store.run(&run).await.unwrap().unwrap();
     assert_eq!(failed.reason, Some(FailReason::Incomplete));
@@ -355,15 +296,13 @@ async fn a_batch_that_is_leased_again_and_again_and_never_done_ends_its_run() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_batches_that_reads_empty_switches_nobody_off_wherever_it_is_read() {
     let world = world().await;
-    let lost = ListLostOnce::default();
-    let config = world.aws.dynamodb().config().to_builder();
-    let client = aws_sdk_dynamodb::Client::from_conf(config.interceptor(lost.clone()).build());
-    let (_, app) = world.app_over(client);
+    let lost = Lost::batch_list();
+    let (_, app) = world.app_over(lost.over(world.aws.dynamodb()));
     for lose_after_ms in [0, 5, 10, 20, 40, 60, 80] {
         rename_everybody(&world, lose_after_ms);
         let arm = async {
             tokio::time::sleep(Duration::from_millis(lose_after_ms.into())).await;
-            lost.armed.store(true, Ordering::SeqCst);
+            lost.lose(1);
         };
         let (run, ()) = tokio::join!(world.sync_by(&app, 1), arm);
         let run = run.unwrap();
@@ -372,6 +311,6 @@ async fn a_list_of_batches_that_reads_empty_switches_nobody_off_wherever_it_is_r
         assert!(as_it_should, "{run:?}");
         all_active(&world).await;
     }
-    lost.armed.store(false, Ordering::SeqCst);
+    lost.lose(0);
     assert_eq!(world.sync().await.unwrap().state, RunState::Completed);
 }
