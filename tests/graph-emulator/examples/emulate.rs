@@ -9,6 +9,8 @@
 //!
 //! - `users`: who is in the directory, by object id, and whether enabled
 //! - `change`: a day's changes, and whom they were about
+//! - `disable COUNT`: so many who are enabled are so no more; who
+//! - `enable ID`: somebody is enabled again
 //! - `play RULE`: a fault, such as `play users page 2 once: status 503`
 //! - `heal`: no faults any more
 
@@ -84,6 +86,8 @@ fn commands(emulator: &Emulator, tenant: &Tenant) -> anyhow::Result<()> {
                 emulator.graph().clear_faults();
                 json!({ "ok": true })
             }
+            Some(("disable", count)) => disable(&mut tenant.directory(), count),
+            Some(("enable", id)) => enable(&mut tenant.directory(), id),
             Some(("play", rule)) => match rule.parse::<FaultScript>() {
                 Ok(script) => {
                     emulator.graph().play(script);
@@ -91,7 +95,9 @@ fn commands(emulator: &Emulator, tenant: &Tenant) -> anyhow::Result<()> {
                 }
                 Err(error) => json!({ "error": error.to_string() }),
             },
-            _ => json!({ "error": "expected users, change, heal or play RULE" }),
+            _ => {
+                json!({ "error": "expected users, change, disable COUNT, enable ID, heal or play RULE" })
+            }
         };
         say(&answer)?;
     }
@@ -104,6 +110,33 @@ fn users(directory: &Directory) -> Value {
         .map(|user| (user.id.to_string(), user.account_enabled))
         .collect();
     json!(users)
+}
+
+fn disable(directory: &mut Directory, count: &str) -> Value {
+    let Ok(count) = count.parse::<usize>() else {
+        return json!({ "error": format!("{count:?} is not a number of users") });
+    };
+    let enabled = directory
+        .users()
+        .filter(|user| user.account_enabled == Some(true));
+    let ids: Vec<Uuid> = enabled.map(|user| user.id).take(count).collect();
+    ids.iter()
+        .map(|id| set_enabled(directory, *id, false))
+        .collect()
+}
+
+fn enable(directory: &mut Directory, id: &str) -> Value {
+    match id.parse() {
+        Ok(id) => set_enabled(directory, id, true),
+        Err(_) => json!({ "error": format!("{id:?} is not an object id") }),
+    }
+}
+
+fn set_enabled(directory: &mut Directory, id: Uuid, enabled: bool) -> Value {
+    match directory.set_account_enabled(id, Some(enabled)) {
+        Ok(()) => json!(id.to_string()),
+        Err(error) => json!({ "error": error.to_string() }),
+    }
 }
 
 /// Somebody joins, is renamed, disabled, deleted, deleted for good, and comes back.

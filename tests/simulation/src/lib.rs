@@ -9,7 +9,7 @@
 //! - [`world`](mod@world): the services, the clocks, the truth;
 //! - `weather`, `chaos`: how much goes wrong; `lambda`, `queues`, `dynamo`, `spoiled`,
 //!   `graph`: what goes wrong, and where;
-//! - `tenants`, `churn`, `person`, `operator`, `story`: what people do, and in which order;
+//! - `tenants`, `churn`, `person`, `operator`, `hands`, `story`: what people do, and in which order;
 //! - `checks`, `oracle`, `logs`: what must be true;
 //! - [`bugs`]: defects that the checks have to catch.
 
@@ -21,6 +21,7 @@ mod database;
 mod dice;
 mod dynamo;
 mod graph;
+mod hands;
 mod item;
 mod lambda;
 mod logs;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::checks::end;
+use crate::hands;
 use crate::lambda::{Ended, Function};
 use crate::operator;
 use crate::person;
@@ -25,10 +26,10 @@ const DAY_MS_MAX: u64 = 2_400_000;
 const CHURN_MS_MAX: u64 = 30_000;
 /// How long after a run's deadline its end is waited for, in milliseconds: a lease of a process that
 /// died, some sweeps, and an invocation that still stands still.
-const GRACE_MS: u64 = 2_400_000;
+pub(crate) const GRACE_MS: u64 = 2_400_000;
 /// How long a run takes at most when nothing goes wrong, in milliseconds: some seconds, or some
 /// invocations more where the time limits are short.
-const RUN_MS_MAX: u64 = 180_000;
+pub(crate) const RUN_MS_MAX: u64 = 180_000;
 /// How many calm days of deltas follow a story that was told to its end.
 const CALM_DELTAS_MAX: u64 = 2;
 /// How often it is looked whether all runs have ended, in milliseconds.
@@ -85,7 +86,7 @@ fn days(world: &World) -> u64 {
     }
 }
 
-async fn sweep(world: Arc<World>) {
+pub(crate) async fn sweep(world: Arc<World>) {
     while !world.is_over() {
         let late_ms = world.chaos.late_ms(&world.dice);
         sleep(Duration::from_millis(world.sweep_ms + late_ms)).await;
@@ -142,7 +143,7 @@ async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Resul
 }
 
 /// A schedule fires: the nightly one, or that of the deltas.
-async fn fires(world: Arc<World>, kind: &str) {
+pub(crate) async fn fires(world: Arc<World>, kind: &str) {
     sleep(Duration::from_millis(world.chaos.late_ms(&world.dice))).await;
     let event = json!({ "schedule": kind });
     for _ in 0..=SCHEDULE_RETRIES_MAX {
@@ -237,7 +238,7 @@ async fn calm_down(world: &World) {
 
 /// Puts a tenant, whoever else changes its settings at this moment: a write of the storm can still be
 /// under way, and there is one of them at most.
-async fn put_at_last(
+pub(crate) async fn put_at_last(
     store: &rollcall_store::Store,
     settings: &TenantSettings,
 ) -> anyhow::Result<()> {
@@ -262,6 +263,31 @@ async fn settle(
         tenant.find_secret();
         put_at_last(store, &tenant.settings()?).await?;
     }
+    get_in_step(world).await;
+    for tenant in &world.tenants {
+        operator::looks(world, store, tenant, true).await?;
+    }
+    for _ in 0..world.dice.between(0, CALM_DELTAS_MAX) {
+        if !world.is_over() {
+            calm_delta(world).await;
+        }
+    }
+    if !world.is_over() {
+        hands::follow(world, store).await?;
+    }
+    if !world.is_over() {
+        for tenant in &world.tenants {
+            world.tell_unknowns(tenant);
+            tenant.loosen_guards();
+            put_at_last(store, &tenant.settings()?).await?;
+        }
+        get_in_step(world).await;
+    }
+    Ok(())
+}
+
+/// So many full runs as it takes, after which each directory is its tenant's.
+async fn get_in_step(world: &Arc<World>) {
     let mut runs = runs_needed(world);
     let mut nth = 1;
     while nth <= runs && !world.is_over() {
@@ -282,14 +308,7 @@ async fn settle(
     }
     for tenant in &world.tenants {
         end::equals(world, tenant, None);
-        operator::looks(world, store, tenant, true).await?;
     }
-    for _ in 0..world.dice.between(0, CALM_DELTAS_MAX) {
-        if !world.is_over() {
-            calm_delta(world).await;
-        }
-    }
-    Ok(())
 }
 
 /// Where a delta can tell what changed, it brings the directory in step as a full run would.
@@ -313,7 +332,7 @@ async fn calm_delta(world: &Arc<World>) {
     }
 }
 
-async fn ended_by(world: &World, ms_max: u64) {
+pub(crate) async fn ended_by(world: &World, ms_max: u64) {
     let active = wait(world, ms_max).await;
     if !active.is_empty() && !world.is_over() {
         let detail = format!("{} did not end", active.join(", "));

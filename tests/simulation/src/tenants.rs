@@ -159,6 +159,11 @@ impl SimTenant {
         lock(&self.settings)["guards"] = lenient(self.confirmed_by);
     }
 
+    /// Guards that let nothing pass, so that somebody has to decide.
+    pub(crate) fn tighten_guards(&self) {
+        lock(&self.settings)["guards"]["deactivations_max"] = json!(0);
+    }
+
     /// Whether page tokens die early here.
     pub(crate) fn page_tokens_die(&self) -> bool {
         let paging = self.graph.paging();

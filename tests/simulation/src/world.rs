@@ -304,6 +304,12 @@ impl World {
         self.calm_since_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
+    /// The faults are back.
+    pub(crate) fn storm_again(&self) {
+        self.chaos.turn(true);
+        self.calm_since_ms.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn calm_since_ms(&self) -> Option<u64> {
         let since_ms = self.calm_since_ms.load(Ordering::Relaxed);
         (since_ms > 0).then_some(since_ms)

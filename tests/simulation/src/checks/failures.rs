@@ -33,6 +33,8 @@ impl Look<'_> {
             "settings_changed" => true,
             // Those who were known may really all have left.
             "enumeration_unreliable" if detail.starts_with("none of the") => true,
+            // All who are asked about beside an approved plan may have left since they were seen.
+            "enumeration_unreliable" if detail.starts_with("none of ") => true,
             // A canary may have left between the scan and the question.
             "enumeration_unreliable" if detail.contains("is not found by id") => {
                 graph_failed || self.has_left(run, detail, started_ms)

@@ -13,6 +13,12 @@ impl Look<'_> {
         let active_before = before.and_then(|item| of(item, "active_run"));
         let active = of(&change.after, "active_run");
         match (active_before, active) {
+            (None, Some(run)) if self.was_released(tenant, run) => {
+                let next = of(&change.after, "next_run").unwrap_or_default();
+                for other in (1..next).filter(|other| *other != run) {
+                    self.is_closed(tenant, other);
+                }
+            }
             (None, Some(run)) => {
                 let expected = before.and_then(|item| of(item, "next_run")).unwrap_or(1);
                 if run != expected || of(&change.after, "next_run") != Some(run + 1) {
@@ -44,6 +50,19 @@ impl Look<'_> {
                 self.violate("invariant 2: only a completed run is a baseline", &detail);
             }
         }
+    }
+
+    /// Whether a person releases the run's plan at this moment.
+    fn was_released(&self, tenant: &str, run: u64) -> bool {
+        let sk = format!("{run:010}");
+        let mut runs = self.changes.iter();
+        runs.any(|it| {
+            let was_held = it
+                .before
+                .as_ref()
+                .is_some_and(|it| text(it, "state") == "HELD");
+            it.place.pk == format!("run#{tenant}") && it.place.sk == sk && was_held
+        })
     }
 
     /// The delta link moves with the end of the run that followed it, and from where that began.

@@ -4,6 +4,7 @@
 mod batches;
 pub(crate) mod end;
 pub(crate) mod failures;
+mod hands;
 mod heads;
 mod pages;
 mod plans;
@@ -29,6 +30,8 @@ pub(crate) struct Checks {
     grants: HashMap<Place, (u64, u64)>,
     /// When each run began, by the true clock.
     started_ms: HashMap<RunKey, u64>,
+    /// When a person released each run's plan, by the true clock.
+    approved_ms: HashMap<RunKey, u64>,
     /// Whom each run switched off.
     deactivated: HashMap<RunKey, BTreeSet<String>>,
     /// What each run did to a user first, by its batches.
@@ -82,7 +85,7 @@ impl Look<'_> {
         let tenant = parts.next().unwrap_or_default().to_owned();
         if matches!(
             kind,
-            "run" | "batch" | "page" | "plan" | "journal" | "snapshot"
+            "run" | "batch" | "page" | "plan" | "journal" | "snapshot" | "revert" | "left"
         ) {
             self.expires_late(change);
         }
@@ -100,6 +103,8 @@ impl Look<'_> {
             "plan" => self.plan(&tenant, change),
             "streak" => self.streak(&tenant, change),
             "journal" => self.journal(change),
+            "revert" => self.revert(&tenant, change),
+            "left" => self.left(change),
             "snapshot" => self.written_once(change),
             "tenants" => {
                 if self.invocation.is_some() {

@@ -44,6 +44,9 @@ impl Look<'_> {
             // A part of a plan, addressed by its hash: written again, it is the same.
             return;
         }
+        if change.place.sk.ends_with("#released") {
+            return self.released(&run, change);
+        }
         self.written_once(change);
         if let Some(invocation) = self.invocation {
             self.checks.planners.insert(run.clone(), invocation.id);
@@ -229,7 +232,7 @@ impl Look<'_> {
     }
 
     /// What whoever writes this was told about a user by id.
-    fn told(&self, run: &RunKey, id: &str) -> Vec<Told> {
+    pub(super) fn told(&self, run: &RunKey, id: &str) -> Vec<Told> {
         let (Some(invocation), Ok(id)) = (self.invocation, ObjectId::new(id)) else {
             return Vec::new();
         };
@@ -338,8 +341,7 @@ impl Look<'_> {
 
     /// At the end everybody of the plan is off, or changed since it was made.
     pub(super) fn plan_was_carried_out(&self, run: &RunKey) {
-        let place = Place::coordination(format!("plan#{}", run.0), format!("{:010}", run.1));
-        let Some(manifest) = self.mirror.get(&place) else {
+        let Some(manifest) = self.carried_out(run) else {
             let detail = format!("{}/{} completed without a plan", run.0, run.1);
             return self.violate("invariant 1: a plan comes first", &detail);
         };

@@ -44,7 +44,9 @@ impl Look<'_> {
             self.violate("a person's word stands", &detail);
         }
         let was_on = before.is_some_and(|item| text(item, "status") == "ACTIVE");
-        let run = if was_on && text(&change.after, "status") == "INACTIVE" {
+        let run = if let Some(run) = self.reverting() {
+            self.is_taken_back(&run, change)
+        } else if was_on && text(&change.after, "status") == "INACTIVE" {
             self.goes_off(&tenant, change)
         } else {
             self.is_worked_on(&tenant, change)
@@ -147,8 +149,7 @@ impl Look<'_> {
             self.violate(FINALIZER, &detail);
         }
         self.needs_run_lease(&run, "a deactivation");
-        let place = Place::coordination(format!("plan#{}", run.0), format!("{:010}", run.1));
-        let manifest = self.mirror.get(&place);
+        let manifest = self.carried_out(&run);
         let entries = manifest
             .map(|it| self.entries(&run, it))
             .unwrap_or_default();
@@ -187,7 +188,10 @@ impl Look<'_> {
             return;
         };
         let scope = Scope::of(&self.settings(run));
-        let from_ms = self.checks.started_ms.get(run).copied().unwrap_or_default();
+        // What was true before the plan was approved has to be so after it.
+        let since = self.checks.approved_ms.get(run);
+        let since = since.or_else(|| self.checks.started_ms.get(run));
+        let from_ms = since.copied().unwrap_or_default();
         let Ok(id) = ObjectId::new(&change.place.sk) else {
             return self.violate(ORACLE, &format!("{} is no id", change.place));
         };

@@ -1,0 +1,245 @@
+//! What becomes of a plan that waits for a person, and of a run that is taken back, while everything goes
+//! wrong once more: two who approve, one who rejects, a schedule that fires, people who come back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rollcall_core::ids::RunRef;
+use rollcall_store::{BegunRevert, Ruled, Store};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::item::{Item, Place, number, text};
+use crate::person;
+use crate::story::{GRACE_MS, RUN_MS_MAX, ended_by, fires, put_at_last, sweep};
+use crate::tenants::SimTenant;
+use crate::world::{World, lock};
+
+/// How long a person takes to decide, in milliseconds.
+const DECIDES_MS_MAX: u64 = 60_000;
+/// How long after the storm a revert is waited for, in milliseconds: its lease, some sweeps, and an
+/// invocation that still stands still.
+const REVERT_MS_MAX: u64 = GRACE_MS;
+/// How often it is looked for its end, in milliseconds.
+const LOOK_MS: u64 = 500;
+
+/// Tells it of one tenant.
+pub(crate) async fn follow(world: &Arc<World>, store: &Store) -> anyhow::Result<()> {
+    let Some(nth) = (!world.tenants.is_empty()).then(|| world.dice.index(world.tenants.len()))
+    else {
+        return Ok(());
+    };
+    world.tell(|| "-- a plan waits for a person".into());
+    world.tenants[nth].tighten_guards();
+    put_at_last(store, &world.tenants[nth].settings()?).await?;
+    for _ in 0..world.dice.of([1, 1, 2]) {
+        world.many_go(&world.tenants[nth]);
+        let kind = world.dice.of(["full", "full", "delta"]);
+        fires(Arc::clone(world), kind).await;
+        ended_by(world, RUN_MS_MAX).await;
+        let Some((run, plan)) = held(world, &world.tenants[nth]) else {
+            continue;
+        };
+        let sweeper = storm(world);
+        decide(world, store, nth, &run, &plan).await?;
+        calm(world, &world.tenants[nth], &sweeper).await;
+        if world.is_over() {
+            return Ok(());
+        }
+    }
+    taken_back(world, store, nth).await
+}
+
+/// The run that waits with a plan, and the plan's hash.
+fn held(world: &World, tenant: &SimTenant) -> Option<(RunRef, String)> {
+    let mirror = lock(&world.mirror);
+    let head = Place::coordination(format!("head#{}", tenant.name), "head".into());
+    let head = mirror.get(&head)?;
+    let run = number(head, "held_run").or_else(|| number(head, "held_delta_run"))?;
+    let named = format!("{}/{run}", tenant.name).parse().ok()?;
+    let run = Place::coordination(format!("run#{}", tenant.name), format!("{run:010}"));
+    let plan = text(mirror.get(&run)?, "held_plan").to_owned();
+    Some((named, plan))
+}
+
+fn storm(world: &Arc<World>) -> JoinHandle<()> {
+    world.tell(|| "-- the storm is back".into());
+    world.storm_again();
+    tokio::spawn(sweep(Arc::clone(world)))
+}
+
+async fn calm(world: &World, tenant: &SimTenant, sweeper: &JoinHandle<()>) {
+    world.tell(|| "-- calm".into());
+    world.calm_down();
+    ended_by(world, tenant.deadline_ms + GRACE_MS).await;
+    sweeper.abort();
+}
+
+/// Several decide about one plan, and life goes on.
+async fn decide(
+    world: &Arc<World>,
+    store: &Store,
+    nth: usize,
+    run: &RunRef,
+    plan: &str,
+) -> anyhow::Result<()> {
+    let mut busy = Vec::new();
+    for by in 0..world.dice.of([1, 1, 2, 3]) {
+        let typed = match world.dice.index(8) {
+            0 => "0".repeat(64),
+            _ => plan.to_owned(),
+        };
+        busy.push(tokio::spawn(approves(
+            Arc::clone(world),
+            run.clone(),
+            typed,
+            by,
+        )));
+    }
+    if world.dice.per_mille(150) {
+        busy.push(tokio::spawn(rejects(Arc::clone(world), run.clone())));
+    }
+    if world.dice.per_mille(300) {
+        let kind = world.dice.of(["full", "delta"]);
+        busy.push(tokio::spawn(fires(Arc::clone(world), kind)));
+    }
+    let tenant = &world.tenants[nth];
+    for _ in 0..world.dice.between(0, 6) {
+        sleep(Duration::from_millis(
+            world.dice.between(0, DECIDES_MS_MAX / 4),
+        ))
+        .await;
+        match world.dice.index(8) {
+            0 | 1 => person::decide(world, tenant),
+            2 => world.many_come_back(tenant),
+            3 => {
+                tenant.change_settings(&world.dice);
+                person::put_settings(world, store, tenant).await;
+            }
+            _ => world.churn(tenant),
+        }
+    }
+    for somebody in busy {
+        somebody.await?;
+    }
+    Ok(())
+}
+
+/// A person's call has a clock of its own, and its answer may be lost like any other.
+async fn approves(world: Arc<World>, run: RunRef, typed: String, by: u64) {
+    sleep(Duration::from_millis(world.dice.between(0, DECIDES_MS_MAX))).await;
+    let by = format!("person{by}");
+    world.tell(|| format!("{by} approves {run}: {typed}"));
+    let ruled = world.app(0).approve(&run, &typed, &by).await;
+    world.tell(|| format!("{by} is told: {ruled:?}"));
+    let Ok(ruled) = ruled else { return };
+    world.mark(match ruled {
+        Ruled::Done => "plans approved",
+        _ => "approvals refused",
+    });
+    let place = Place::coordination(format!("run#{}", run.tenant), format!("{:010}", run.run));
+    let mirror = lock(&world.mirror);
+    let none = Item::new();
+    let stored = mirror.get(&place).unwrap_or(&none);
+    let is_by = text(stored, "approved_by") == by;
+    let is_asked = text(stored, "held_plan") == typed;
+    if ruled == Ruled::Done && !(is_by && is_asked) {
+        let detail = format!("{run}: {by} was told that {typed} is approved");
+        world.violate("invariant 7: a plan is released by its hash, once", detail);
+    }
+}
+
+async fn rejects(world: Arc<World>, run: RunRef) {
+    sleep(Duration::from_millis(world.dice.between(0, DECIDES_MS_MAX))).await;
+    world.tell(|| format!("somebody rejects {run}"));
+    if world.store(0).reject_hold(&run, "nobody").await == Ok(Ruled::Done) {
+        world.mark("plans rejected");
+    }
+}
+
+/// A run of the tenant is taken back, by two at once, while people go on.
+async fn taken_back(world: &Arc<World>, store: &Store, nth: usize) -> anyhow::Result<()> {
+    let tenant = &world.tenants[nth];
+    let Some(run) = written_last(world, tenant) else {
+        return Ok(());
+    };
+    let sweeper = storm(world);
+    let mut busy = Vec::new();
+    for _ in 0..world.dice.of([1, 2]) {
+        busy.push(tokio::spawn(reverts(Arc::clone(world), run.clone())));
+    }
+    for _ in 0..world.dice.between(0, 4) {
+        sleep(Duration::from_millis(world.dice.between(0, 3_000))).await;
+        person::decide(world, tenant);
+    }
+    let mut is_begun = false;
+    for somebody in busy {
+        is_begun |= somebody.await?;
+    }
+    world.calm_down();
+    if is_begun {
+        ended(world, tenant, &run).await;
+    }
+    sweeper.abort();
+    for left in store.left_by_revert(&run).await? {
+        world.tell(|| format!("{} was left: {:?}", left.id, left.why));
+        world.mark("users left by a revert");
+    }
+    Ok(())
+}
+
+/// The last run that has ended and left images.
+fn written_last(world: &World, tenant: &SimTenant) -> Option<RunRef> {
+    let mirror = lock(&world.mirror);
+    let pk = format!("run#{}", tenant.name);
+    let runs = mirror.range(crate::item::Table::Coordination, &pk, "");
+    let has_ended = |item: &Item| {
+        let state = text(item, "state");
+        matches!(
+            state,
+            "COMPLETED" | "HELD" | "REJECTED" | "SUPERSEDED" | "FAILED"
+        )
+    };
+    let ended = runs.filter(|(_, item)| has_ended(item));
+    let numbers: Vec<_> = ended.filter_map(|(_, item)| number(item, "run")).collect();
+    let has_images = |run: &&u64| {
+        let prefix = format!("journal#{}#{run}#", tenant.name);
+        let mut images = mirror.partitions(crate::item::Table::Coordination, &prefix);
+        images.next().is_some()
+    };
+    let run = numbers.iter().rev().find(has_images)?;
+    format!("{}/{run}", tenant.name).parse().ok()
+}
+
+/// `true` if the revert is under way then.
+async fn reverts(world: Arc<World>, run: RunRef) -> bool {
+    sleep(Duration::from_millis(world.dice.between(0, 2_000))).await;
+    world.tell(|| format!("somebody takes {run} back"));
+    let begun = world.app(0).revert(&run, "ada").await;
+    world.tell(|| format!("somebody is told: {begun:?}"));
+    matches!(begun, Ok(BegunRevert::UnderWay | BegunRevert::Done))
+}
+
+async fn ended(world: &World, tenant: &SimTenant, run: &RunRef) {
+    let until_ms = world.now_ms() + REVERT_MS_MAX;
+    let place = Place::coordination(
+        format!("revert#{}", tenant.name),
+        format!("{:010}", run.run),
+    );
+    while !world.is_over() {
+        let has_ended = {
+            let mirror = lock(&world.mirror);
+            mirror
+                .get(&place)
+                .is_some_and(|item| item.contains_key("ended_at"))
+        };
+        if has_ended {
+            return world.mark("runs taken back");
+        }
+        if world.now_ms() >= until_ms {
+            let detail = format!("the revert of {run} did not end");
+            return world.violate("invariant 9: every revert ends", detail);
+        }
+        sleep(Duration::from_millis(LOOK_MS)).await;
+    }
+}
