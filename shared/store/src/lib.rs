@@ -20,6 +20,7 @@ mod error;
 mod journal;
 mod keys;
 mod leases;
+mod members;
 mod meter;
 mod pages;
 mod plans;

@@ -16,7 +16,7 @@ pub(crate) const CANARIES_MAX: usize = 3;
 
 /// How many absent users one run asks for one by one, 20 a request: some minutes, within a
 /// function's time. The others stay on unless they are in the bin; so many are a hold in any case.
-const ASKED_BY_ID_MAX: usize = 5_000;
+pub(crate) const ASKED_BY_ID_MAX: usize = 5_000;
 
 /// What Graph said when it was asked by id.
 #[derive(Debug, Default)]

@@ -16,6 +16,7 @@ mod endings;
 mod items;
 mod leases;
 mod lost_answers;
+mod members;
 mod old_holders;
 mod pages;
 mod plans;
