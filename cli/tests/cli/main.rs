@@ -10,6 +10,7 @@ mod by_hand;
 mod contract;
 mod demo;
 mod ends;
+mod groups;
 mod support;
 mod tenant_files;
 mod tenants;

@@ -91,10 +91,16 @@ impl Scope {
         }
     }
 
-    /// Whether `user` would belong, or might, if he were in one of the groups.
+    /// Whether it depends on the groups if `user` belongs: no other rule takes him out.
+    #[must_use]
+    pub fn groups_decide(&self, user: &GraphUser) -> bool {
+        !self.groups.is_empty() && self.takes(user) != Some(false)
+    }
+
+    /// Whether `user` is out of scope for being in none of the groups, and for nothing else.
     #[must_use]
     pub fn is_out_by_groups_alone(&self, user: &GraphUser) -> bool {
-        self.contains(user) == Some(false) && self.takes(user) != Some(false)
+        self.groups_decide(user) && user.in_groups == Some(false)
     }
 
     /// Whether `user` belongs; `None` when a field that decides is null or missing, or when it is not

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_core::evidence::{Membership, RequestId, Told};
 use rollcall_core::ids::ObjectId;
+use rollcall_core::scope::Scope;
+use rollcall_core::user::GraphUser;
 use serde_json::{Map, Value, json};
 
 use crate::batch::Question;
@@ -135,6 +137,30 @@ impl GraphClient {
             left.retain(|id| told.get(id).is_some_and(is_out));
         }
         Ok(told)
+    }
+
+    /// Notes about users whether they are in one of the scope's groups, by id. Only those are asked about
+    /// for whom it decides; who is gone meanwhile is not known to be in one, nor to be in none.
+    ///
+    /// # Errors
+    /// Any [`GraphError`]; nothing is noted then.
+    pub async fn note_groups<'u>(
+        &self,
+        scope: &Scope,
+        users: impl IntoIterator<Item = &'u mut GraphUser>,
+    ) -> Result<(), GraphError> {
+        let users = users.into_iter();
+        let mut open: Vec<_> = users.filter(|user| scope.groups_decide(user)).collect();
+        let asked: Vec<_> = open.iter().map(|user| user.id.clone()).collect();
+        let told = self.in_groups(&asked, &scope.groups).await?;
+        for user in &mut open {
+            user.in_groups = match told.get(&user.id).map(|it| it.what) {
+                Some(Membership::In) => Some(true),
+                Some(Membership::Out) => Some(false),
+                Some(Membership::NoUser) | None => None,
+            };
+        }
+        Ok(())
     }
 }
 

@@ -14,8 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollcall_ambient::Ambient;
 use rollcall_core::evidence::Membership;
 use rollcall_core::ids::ObjectId;
+use rollcall_core::scope::Scope;
 use rollcall_core::user::AttributeMap;
-use rollcall_graph::{Credential, FirstMembers, GraphClient, GraphConfig, GraphError, Secret};
+use rollcall_graph::{
+    Credential, FirstMembers, GraphClient, GraphConfig, GraphError, PageAt, Secret,
+};
 use rollcall_graph_emulator::{
     Emulator, Endpoint, ErrorBody, Fault, FaultRule, Matcher, Member, NextLink, PageTokenError,
     Paging, Population, Tenant, TenantSpec,
@@ -307,6 +310,50 @@ async fn by_id_members_of_nested_groups_are_in_and_the_others_out() {
         })
         .collect();
     assert_eq!(said(told.unwrap()), expected);
+}
+
+#[tokio::test]
+async fn it_is_noted_who_is_in_a_group_where_it_decides_and_nowhere_else() {
+    let world = World::with_users(4).await;
+    let (gone, out) = (world.everybody[0], world.everybody[1]);
+    {
+        let mut directory = world.tenant.directory();
+        for id in &world.everybody {
+            let is_member = |user: &mut rollcall_graph_emulator::User| {
+                user.user_type = Some("Member".into());
+            };
+            directory.update(*id, is_member).unwrap();
+        }
+        let member = Member::User(out);
+        directory.remove_member(world.outer, member).unwrap();
+    }
+    let page = world.client.users_page(PageAt::First).await.unwrap();
+    world.tenant.directory().soft_delete(gone).unwrap();
+    let guest = object(world.everybody[3]);
+    let mut users = page.users;
+    for user in &mut users {
+        if user.id == guest {
+            user.user_type = Some("Guest".into());
+        }
+    }
+    let groups = json!({ "groups": [world.outer.to_string()] });
+    let scope: Scope = serde_json::from_value(groups).unwrap();
+    world.client.note_groups(&scope, &mut users).await.unwrap();
+    for user in &users {
+        let expected = match &user.id {
+            id if *id == object(out) => Some(false),
+            id if *id == object(gone) || *id == guest => None,
+            _ => Some(true),
+        };
+        assert_eq!(user.in_groups, expected, "{user:?}");
+    }
+    let asked = world.emulator.graph().requests(Endpoint::BatchItem);
+    assert_eq!(asked, 3);
+    let anybody = Scope::default();
+    let noted = world.client.note_groups(&anybody, &mut users).await;
+    noted.unwrap();
+    let asked = world.emulator.graph().requests(Endpoint::BatchItem);
+    assert_eq!(asked, 3);
 }
 
 /// Answers a batch of questions about groups: of each user with what `each` says.
