@@ -7,10 +7,10 @@
 
 mod arguments;
 mod by_hand;
+mod check_groups;
 mod contract;
 mod demo;
 mod ends;
-mod groups;
 mod support;
 mod tenant_files;
 mod tenants;
