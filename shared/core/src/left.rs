@@ -72,3 +72,7 @@ impl Leaver {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "left_tests.rs"]
+mod tests;
