@@ -220,7 +220,7 @@ fn a_wrong_value_is_told_with_what_was_expected() {
     );
     refused(
         &and("[tenant.scope]\ngroups = [\"Everybody\"]"),
-        ":15:11",
+        ":15:10",
         &["Everybody", guid],
     );
     let group = "\"6babcaad-604b-40ac-a9d7-9fd97c0b779f\"";

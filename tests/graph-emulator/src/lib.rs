@@ -1,5 +1,5 @@
-//! An emulator of Microsoft Graph v1.0 and its token endpoint, as far as the enumeration of users
-//! needs them, over HTTP on the loopback address.
+//! An emulator of Microsoft Graph v1.0 and its token endpoint, as far as the enumeration of users, and
+//! of the groups that they are in, needs them, over HTTP on the loopback address.
 //!
 //! It is two things. [`Graph`] is the service without sockets: [`Graph::handle`] takes a request and
 //! gives an [`Answer`]; its time and randomness come from a [`rollcall_ambient::Ambient`], so a
