@@ -32,8 +32,23 @@ struct Report {
     delta: Option<bool>,
     /// How many users Graph says there are.
     count: Option<u64>,
+    /// The groups of the scope; left out if it names none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<Group>,
     page: Option<Page>,
     error: Option<String>,
+}
+
+/// A group of the scope, by the first page of its members.
+#[derive(Debug, Serialize)]
+struct Group {
+    group: ObjectId,
+    /// How many users stand on the page, nested members too.
+    users: Option<usize>,
+    /// Whether there are further pages.
+    more: Option<bool>,
+    /// Why a sync would fail for it.
+    problem: Option<String>,
 }
 
 /// The first page, and what a sync would make of it.
@@ -89,6 +104,7 @@ pub(crate) async fn run(
         permissions: None,
         delta: None,
         count: None,
+        groups: Vec::new(),
         page: None,
         error: None,
     };
@@ -138,16 +154,19 @@ fn refused(error: &GraphError) -> Exit {
     match error {
         GraphError::CredentialRejected { .. }
         | GraphError::Denied { .. }
+        | GraphError::GroupUnavailable { .. }
         | GraphError::Refused { .. } => Exit::Failed,
         _ => Exit::Unexpected,
     }
 }
 
-/// All that a sync asks: a page, a count, a delta, and the three ways to ask for those who are not
-/// seen.
+/// All that a sync asks: a page, the groups of the scope, a count, a delta, and the three ways to ask for
+/// those who are not seen.
 async fn ask(graph: &GraphClient, scope: &Scope, report: &mut Report) -> Result<(), GraphError> {
-    let page = graph.users_page(PageAt::First).await?;
+    let mut page = graph.users_page(PageAt::First).await?;
     report.credential = Some(true);
+    read_groups(graph, scope, report).await?;
+    graph.note_groups(scope, &mut page.users).await?;
     report.page = Some(Page::of(&page.users, page.next.is_some(), scope));
     report.count = graph.count_users().await?;
     report.delta = Some(graph.delta_from_now().await?.is_some());
@@ -157,6 +176,29 @@ async fn ask(graph: &GraphClient, scope: &Scope, report: &mut Report) -> Result<
     graph.deleted_users(&BTreeSet::from_iter(somebody)).await?;
     report.permissions = Some(true);
     Ok(())
+}
+
+/// Looks into each group, those after one that cannot be read too. Gives the first problem.
+async fn read_groups(
+    graph: &GraphClient,
+    scope: &Scope,
+    report: &mut Report,
+) -> Result<(), GraphError> {
+    let mut first = Ok(());
+    for group in &scope.groups {
+        let read = match graph.first_members(group).await {
+            Err(error @ GraphError::GroupUnavailable { .. }) => Err(error),
+            other => Ok(other?),
+        };
+        report.groups.push(Group {
+            group: group.clone(),
+            users: read.as_ref().ok().map(|first| first.users),
+            more: read.as_ref().ok().map(|first| first.more),
+            problem: read.as_ref().err().map(ToString::to_string),
+        });
+        first = first.and(read.map(drop));
+    }
+    first
 }
 
 impl Report {
@@ -176,6 +218,19 @@ impl Report {
                 or_dash(self.count.map(grouped)),
             ],
         ]);
+        for group in &self.groups {
+            let more = if group.more == Some(true) {
+                ", more follow"
+            } else {
+                ""
+            };
+            let found = match (&group.problem, group.users) {
+                (Some(problem), _) => problem.clone(),
+                (None, Some(users)) => format!("{}{more}", grouped(users as u64)),
+                (None, None) => or_dash(None::<String>),
+            };
+            table.add_row([format!("users of group {}", group.group), found]);
+        }
         if let Some(page) = &self.page {
             let more = if page.more { ", more follow" } else { "" };
             table.add_rows([

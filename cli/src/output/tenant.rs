@@ -105,6 +105,11 @@ pub(crate) fn settings_table(tenant: &TenantRecord) -> Table {
         [] => "all".to_owned(),
         domains => domains.join(", "),
     };
+    let groups: Vec<_> = scope.groups.iter().map(ToString::to_string).collect();
+    let groups = match groups.as_slice() {
+        [] => "all".to_owned(),
+        groups => groups.join("\n"),
+    };
     let mut table = table(["setting", "value"]);
     table.add_rows([
         ["id".to_owned(), settings.id.to_string()],
@@ -115,6 +120,7 @@ pub(crate) fn settings_table(tenant: &TenantRecord) -> Table {
         ["credential".into(), credential(&settings.credential)],
         ["scope.guests".into(), scope.guests.to_string()],
         ["scope.domains".into(), domains],
+        ["scope.groups".into(), groups],
         [
             "guards.deactivations_max".into(),
             guards.deactivations_max.to_string(),

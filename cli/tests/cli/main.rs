@@ -7,6 +7,7 @@
 
 mod arguments;
 mod by_hand;
+mod check_groups;
 mod contract;
 mod demo;
 mod dry_run;

@@ -219,6 +219,17 @@ fn a_wrong_value_is_told_with_what_was_expected() {
         &["nodot", "contoso.com"],
     );
     refused(
+        &and("[tenant.scope]\ngroups = [\"Everybody\"]"),
+        ":15:10",
+        &["Everybody", guid],
+    );
+    let group = "\"6babcaad-604b-40ac-a9d7-9fd97c0b779f\"";
+    refused(
+        &and(&format!("[tenant.scope]\ngroups = [{group}, {group}]")),
+        ":15:10",
+        &["6babcaad-604b-40ac-a9d7-9fd97c0b779f", "twice"],
+    );
+    refused(
         &and("[tenant.attributes]\n\"a b\" = \"department\""),
         ":14:1",
         &["a b", "letters"],

@@ -77,6 +77,9 @@ pub struct DeltaUser {
     /// The mapped attributes that were told, by their name in the directory.
     #[serde(rename = "a", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Option<String>>,
+    /// As in [`GraphUser::in_groups`].
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+    pub in_groups: Option<bool>,
 }
 
 /// A value that is there, null or not.
@@ -97,6 +100,7 @@ impl DeltaUser {
             account_enabled: None,
             user_type: None,
             attributes: BTreeMap::new(),
+            in_groups: None,
         }
     }
 
@@ -119,6 +123,7 @@ impl DeltaUser {
                     (name, text)
                 })
                 .collect(),
+            in_groups: user.in_groups,
         }
     }
 
@@ -146,6 +151,7 @@ impl DeltaUser {
             account_enabled,
             user_type,
             attributes,
+            in_groups,
         } = later;
         self.removed = removed;
         self.user_principal_name = user_principal_name.or(self.user_principal_name.take());
@@ -154,6 +160,7 @@ impl DeltaUser {
         self.account_enabled = account_enabled.or(self.account_enabled);
         self.user_type = user_type.or(self.user_type.take());
         self.attributes.extend(attributes);
+        self.in_groups = in_groups.or(self.in_groups);
     }
 
     /// The whole user: what is told, and for what is absent what the directory has. `mapped` are the
@@ -188,6 +195,7 @@ impl DeltaUser {
                 .keys()
                 .filter_map(|name| Some((name.clone(), attribute(name)?)))
                 .collect(),
+            in_groups: self.in_groups,
         }
     }
 }

@@ -15,6 +15,11 @@ use crate::scope::Scope;
 use crate::status::Reason;
 use crate::user::GraphUser;
 
+#[path = "left.rs"]
+mod left;
+
+pub use left::{Leaver, Membership};
+
 /// Why one user may be switched off. The fields are private: see the module.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Evidence {
@@ -44,7 +49,8 @@ impl Evidence {
 
     /// From a worker's candidate, if its sighting is the id's last one: a user who was seen again
     /// later on is judged by that later sighting. That somebody is deleted takes a page that says
-    /// so itself, by `@removed`. `request` is what the page came by.
+    /// so itself, by `@removed`; that somebody left the groups is no sighting, but a [`Leaver`].
+    /// `request` is what the page came by.
     #[must_use]
     pub fn from_candidate(
         proof: &CompletenessProof,
@@ -52,6 +58,7 @@ impl Evidence {
         request: &RequestId,
     ) -> Option<Self> {
         let (by_sighting, how) = match candidate.reason {
+            Reason::OutOfScope if candidate.by_groups => (false, ""),
             Reason::Disabled | Reason::OutOfScope => (!proof.is_removed(&candidate.id), "seen"),
             Reason::Deleted => (proof.is_removed(&candidate.id), "removed"),
             Reason::NotFound | Reason::Present | Reason::Manual => (false, ""),

@@ -148,6 +148,7 @@ fn a_candidate_that_is_not_the_last_sighting_of_its_id_is_dropped() {
         id: id(name),
         reason: Reason::Disabled,
         order: order(1, page, index),
+        by_groups: false,
     };
     let evidence = from_candidate(&proof, &candidate("b", 1, 1)).unwrap();
     assert_eq!(evidence.detail(), "seen at 1/1/1, request page");
@@ -182,6 +183,7 @@ fn that_somebody_is_deleted_takes_a_page_whose_last_word_it_is() {
         id: id("a"),
         reason: Reason::Deleted,
         order: order(1, page, 0),
+        by_groups: false,
     };
     let gone = proof(&[page_of(vec![told("a", None)]), page_of(vec![removed()])]);
     let evidence = from_candidate(&gone, &candidate(2)).unwrap();
@@ -214,6 +216,7 @@ fn a_candidate_never_carries_a_cause_that_takes_a_look_up() {
             id: id("a"),
             reason,
             order: order(1, 1, 0),
+            by_groups: false,
         };
         assert!(from_candidate(&proof, &candidate).is_none());
     }

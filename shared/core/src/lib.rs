@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod guard;
 pub mod ids;
 pub mod lease;
+pub mod members;
 pub mod page;
 pub mod plan;
 pub mod proof;

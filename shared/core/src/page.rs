@@ -95,6 +95,14 @@ impl Sighted {
         }
     }
 
+    /// Notes whether the user is in one of the scope's groups.
+    pub fn set_in_groups(&mut self, in_groups: bool) {
+        match self {
+            Self::Whole(user) => user.in_groups = Some(in_groups),
+            Self::Part(user) => user.in_groups = Some(in_groups),
+        }
+    }
+
     /// Whether the user is told to be removed: a sighting of somebody who is not there.
     #[must_use]
     pub fn is_removal(&self) -> bool {

@@ -20,6 +20,9 @@ pub struct Candidate {
     pub reason: Reason,
     /// The sighting that says so. It counts only if it is the id's last one.
     pub order: SightingOrder,
+    /// Set when the user is out of scope for the groups alone: a list does not have him.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_groups: bool,
 }
 
 /// What to do about one sighting.
@@ -123,6 +126,10 @@ impl SightingContext<'_> {
             };
         }
         let candidate = self.candidate(implied, stored);
+        let candidate = candidate.map(|candidate| Candidate {
+            by_groups: self.scope.is_out_by_groups_alone(user),
+            ..candidate
+        });
         let next = self.applied(user, implied, stored, candidate.is_some());
         let changed = next.standing() != stored.standing();
         if !changed {
@@ -210,6 +217,7 @@ impl SightingContext<'_> {
                     id: stored.id.clone(),
                     reason,
                     order: self.order,
+                    by_groups: false,
                 })
             }
             _ => None,

@@ -26,6 +26,7 @@ pub(crate) fn user(name: &str) -> GraphUser {
         account_enabled: Some(true),
         user_type: Some("Member".into()),
         attributes: BTreeMap::new(),
+        in_groups: None,
     }
 }
 

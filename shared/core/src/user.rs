@@ -36,6 +36,10 @@ pub struct GraphUser {
     /// The mapped attributes that have a value, by their name in the directory.
     #[serde(rename = "a", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// Whether the user is in one of the scope's groups, by their lists. Graph does not tell it with the
+    /// user: `None` when the scope has no groups, or nobody has looked.
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+    pub in_groups: Option<bool>,
 }
 
 impl GraphUser {

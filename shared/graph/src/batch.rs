@@ -33,10 +33,53 @@ struct Response {
     body: Option<Value>,
 }
 
+/// What is asked about each of several users.
+pub(crate) trait Question {
+    /// What is learnt of one.
+    type Answer;
+
+    /// What it is called in errors and logs.
+    const OPERATION: &'static str;
+    /// What a 404 with the code `Request_ResourceNotFound` says.
+    const NOT_THERE: Self::Answer;
+
+    /// The request about `id`, to be answered under the number `at`.
+    fn request(&self, at: usize, id: &ObjectId) -> Value;
+
+    /// Reads the body of an answer with status 200.
+    fn read(&self, id: &ObjectId, body: &Map<String, Value>) -> Result<Self::Answer, Broken>;
+}
+
+/// Is he there?
+pub(crate) struct IsThere;
+
+impl Question for IsThere {
+    type Answer = Existence;
+
+    const OPERATION: &'static str = "users_by_id";
+    const NOT_THERE: Existence = Existence::NotFound;
+
+    fn request(&self, at: usize, id: &ObjectId) -> Value {
+        json!({
+            "id": at.to_string(),
+            "method": "GET",
+            "url": format!("/users/{id}?$select=id,accountEnabled"),
+        })
+    }
+
+    fn read(&self, id: &ObjectId, body: &Map<String, Value>) -> Result<Existence, Broken> {
+        let (found, account_enabled) = account(body)?;
+        if found != *id {
+            return Err(Broken("the batch answers with another user"));
+        }
+        Ok(Existence::Found { account_enabled })
+    }
+}
+
 /// What one batch says of those who were asked about. Who is in none of the fields had no answer.
-#[derive(Debug, Default)]
-pub(crate) struct Settled {
-    pub(crate) known: BTreeMap<ObjectId, Existence>,
+#[derive(Debug)]
+pub(crate) struct Settled<A> {
+    pub(crate) known: BTreeMap<ObjectId, A>,
     /// A passing failure, and the longest wait that any of them asks for.
     pub(crate) passing: Option<(Box<FailedCall>, Option<u64>)>,
     /// How many were answered by a 429.
@@ -48,29 +91,30 @@ pub(crate) struct Settled {
 }
 
 /// The body of a batch that asks about `ids`.
-pub(crate) fn question(ids: &[ObjectId]) -> Value {
-    let requests = ids.iter().enumerate().map(|(at, id)| {
-        json!({
-            "id": at.to_string(),
-            "method": "GET",
-            "url": format!("/users/{id}?$select=id,accountEnabled"),
-        })
-    });
+pub(crate) fn asked(question: &impl Question, ids: &[ObjectId]) -> Value {
+    let each = ids.iter().enumerate();
+    let requests = each.map(|(at, id)| question.request(at, id));
     json!({ "requests": requests.collect::<Vec<_>>() })
 }
 
 /// Reads the answers to a batch that asked about `ids`.
-pub(crate) fn settle(
-    operation: &'static str,
+pub(crate) fn settle<Q: Question>(
+    question: &Q,
     ids: &[ObjectId],
     body: &[u8],
-) -> Result<Settled, Broken> {
+) -> Result<Settled<Q::Answer>, Broken> {
     let answers: Answers = parsed(body).ok_or(Broken("the body is not a whole batch"))?;
     let responses = answers
         .responses
         .ok_or(Broken("the batch has no responses"))?;
     let mut seen = vec![false; ids.len()];
-    let mut settled = Settled::default();
+    let mut settled = Settled {
+        known: BTreeMap::new(),
+        passing: None,
+        throttled: 0,
+        ended: None,
+        claims: None,
+    };
     for response in responses {
         let at = response.id.parse::<usize>().ok();
         let (at, id) = at
@@ -79,15 +123,15 @@ pub(crate) fn settle(
         if std::mem::replace(&mut seen[at], true) {
             return Err(Broken("the batch answers one question twice"));
         }
-        settled.take(operation, id, &response)?;
+        settled.take(question, id, &response)?;
     }
     Ok(settled)
 }
 
-impl Settled {
-    fn take(
+impl<A> Settled<A> {
+    fn take<Q: Question<Answer = A>>(
         &mut self,
-        operation: &'static str,
+        question: &Q,
         id: &ObjectId,
         response: &Response,
     ) -> Result<(), Broken> {
@@ -95,19 +139,14 @@ impl Settled {
             let code = body.get("error")?.get("code")?;
             code.as_str()
         });
-        let mut failed = FailedCall::of(operation);
+        let mut failed = FailedCall::of(Q::OPERATION);
         failed.status = Some(response.status);
         failed.code = code.and_then(loggable_code);
         match judge(response.status) {
             Verdict::Good => {
                 let body = response.body.as_ref().and_then(Value::as_object);
-                let (found, account_enabled) =
-                    account(body.ok_or(Broken("a user without a body"))?)?;
-                if found != *id {
-                    return Err(Broken("the batch answers with another user"));
-                }
-                self.known
-                    .insert(found, Existence::Found { account_enabled });
+                let told = question.read(id, body.ok_or(Broken("a user without a body"))?)?;
+                self.known.insert(id.clone(), told);
             }
             Verdict::Passing => {
                 self.throttled += usize::from(response.status == 429);
@@ -116,7 +155,7 @@ impl Settled {
                 self.passing = Some((failed, longest.max(asked)));
             }
             Verdict::Refused if response.status == 404 && code == Some(NOT_THERE) => {
-                self.known.insert(id.clone(), Existence::NotFound);
+                self.known.insert(id.clone(), Q::NOT_THERE);
             }
             Verdict::Odd => return Err(Broken("a user with an odd status")),
             verdict => {
@@ -154,9 +193,9 @@ mod tests {
             .collect()
     }
 
-    fn settle(count: usize, responses: &Value) -> Result<Settled, Broken> {
+    fn settle(count: usize, responses: &Value) -> Result<Settled<Existence>, Broken> {
         let body = json!({ "responses": responses }).to_string();
-        super::settle("users_by_id", &ids(count), body.as_bytes())
+        super::settle(&IsThere, &ids(count), body.as_bytes())
     }
 
     fn not_there(at: &str, status: u16, code: &str) -> Value {

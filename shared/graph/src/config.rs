@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rollcall_core::ids::ObjectId;
 use rollcall_core::user::AttributeMap;
 use url::{Host, Url};
 use uuid::Uuid;
@@ -161,6 +162,7 @@ pub(crate) struct Endpoints {
     pub(crate) get_by_ids: Url,
     pub(crate) get_deciding_by_ids: Url,
     pub(crate) deleted_users: Url,
+    groups: Url,
     pub(crate) batch: Url,
 }
 
@@ -190,9 +192,16 @@ impl Endpoints {
             deleted_users: graph(&format!(
                 "directory/deletedItems/microsoft.graph.user?$select=id&$top={USERS_PAGE_MAX}"
             ))?,
+            groups: graph("groups/")?,
             batch: graph("$batch")?,
             scope: format!("{root}/.default"),
         })
+    }
+
+    /// The first page of a group's members. The most that a page has is the same as for users.
+    pub(crate) fn group_members(&self, group: &ObjectId) -> Result<Url, GraphError> {
+        let of_group = format!("{group}/transitiveMembers?$select=id{TOP}{USERS_PAGE_MAX}");
+        joined("graph_url", &format!("{}{of_group}", self.groups))
     }
 
     /// The first page of at most so many users.

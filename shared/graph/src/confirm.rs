@@ -8,7 +8,7 @@ use rollcall_core::user::GraphUser;
 use serde_json::json;
 use url::Url;
 
-use crate::batch::{self, BATCH_REQUESTS_MAX};
+use crate::batch::{self, BATCH_REQUESTS_MAX, IsThere, Question};
 use crate::client::GraphClient;
 use crate::error::{FailedCall, GraphError};
 use crate::http::{Call, Verdict};
@@ -27,7 +27,6 @@ const DELETED_PAGES_MAX: usize = 10_000;
 const DELETED_WALKS_MAX: u32 = 5;
 
 const DELETED_USERS: &str = "deletedItems";
-const USERS_BY_ID: &str = "users_by_id";
 
 /// What Graph says of one id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +149,15 @@ impl GraphClient {
         &self,
         ids: &[ObjectId],
     ) -> Result<BTreeMap<ObjectId, Told<Existence>>, GraphError> {
+        self.ask_each(&IsThere, ids).await
+    }
+
+    /// Asks a question about users one by one, 20 a request.
+    pub(crate) async fn ask_each<Q: Question>(
+        &self,
+        question: &Q,
+        ids: &[ObjectId],
+    ) -> Result<BTreeMap<ObjectId, Told<Q::Answer>>, GraphError> {
         let each_once: Vec<ObjectId> = ids
             .iter()
             .collect::<BTreeSet<_>>()
@@ -158,15 +166,16 @@ impl GraphClient {
             .collect();
         let mut known = BTreeMap::new();
         for some in each_once.chunks(BATCH_REQUESTS_MAX) {
-            known.extend(self.ask_one_by_one(some).await?);
+            known.extend(self.ask_some(question, some).await?);
         }
         Ok(known)
     }
 
-    async fn ask_one_by_one(
+    async fn ask_some<Q: Question>(
         &self,
+        question: &Q,
         ids: &[ObjectId],
-    ) -> Result<BTreeMap<ObjectId, Told<Existence>>, GraphError> {
+    ) -> Result<BTreeMap<ObjectId, Told<Q::Answer>>, GraphError> {
         let http = self.http();
         let mut retry = http.retry();
         let mut known = BTreeMap::new();
@@ -174,9 +183,9 @@ impl GraphClient {
         // `Retry` bounds the rounds.
         while !left.is_empty() {
             let address = self.endpoints().batch.clone();
-            let call = Call::post(USERS_BY_ID, address, &batch::question(&left));
+            let call = Call::post(Q::OPERATION, address, &batch::asked(question, &left));
             let answer = http.send(&call, &mut retry).await?;
-            let settled = match batch::settle(USERS_BY_ID, &left, &answer.body) {
+            let settled = match batch::settle(question, &left, &answer.body) {
                 Ok(settled) => settled,
                 Err(broken) => {
                     let failed = answer.failed(&call, broken);

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use rollcall_core::ids::ObjectId;
 use rollcall_core::run::FailReason;
+
+use crate::groups::{CHECK_MEMBER_GROUPS, GROUP_MEMBERS};
 
 /// One call that failed, as far as it may be told: no address, no name, no free text of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,6 +128,16 @@ pub enum GraphError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// A group could not be read to its end, or nobody is in it: what a list that got lost looks like.
+    #[error("group {group} of the scope cannot be read: {problem}; {remedy}")]
+    GroupUnavailable {
+        /// Which group.
+        group: ObjectId,
+        /// What is wrong with it.
+        problem: String,
+        /// What a person can do.
+        remedy: &'static str,
+    },
     /// As many requests were sent as the client may send.
     #[error(
         "{requests_max} requests were left for Microsoft Graph, and all were sent; look into the log for what was asked again and again"
@@ -158,6 +171,7 @@ impl GraphError {
             Self::Denied { .. } => FailReason::GraphDenied,
             Self::CredentialRejected { .. } => FailReason::CredentialRejected,
             Self::UnsafeLink { .. } => FailReason::UnsafeLink,
+            Self::GroupUnavailable { .. } => FailReason::GroupUnavailable,
             Self::PageTokenExpired { .. } | Self::DeltaLost { .. } | Self::Unreliable { .. } => {
                 FailReason::EnumerationUnreliable
             }
@@ -179,10 +193,13 @@ fn told_wait(retry_after_ms: Option<u64>) -> String {
 
 /// The least application permission that an operation needs.
 /// <https://learn.microsoft.com/graph/api/user-list#permissions>,
-/// <https://learn.microsoft.com/graph/api/directoryobject-getbyids#permissions>
+/// <https://learn.microsoft.com/graph/api/directoryobject-getbyids#permissions>,
+/// <https://learn.microsoft.com/graph/api/group-list-transitivemembers#permissions>,
+/// <https://learn.microsoft.com/graph/api/directoryobject-checkmembergroups#permissions>
 fn permission(operation: &str) -> &'static str {
     match operation {
         "getByIds" => "Directory.Read.All",
+        GROUP_MEMBERS | CHECK_MEMBER_GROUPS => "GroupMember.Read.All (or Directory.Read.All)",
         _ => "User.Read.All",
     }
 }

@@ -4,7 +4,8 @@
 //! changed since ([`GraphClient::delta_page`]), and
 //! asks three more ways about those who were not seen: by id in bulk
 //! ([`GraphClient::get_by_ids`]), in the bin ([`GraphClient::deleted_users`]), and one by one
-//! ([`GraphClient::users_by_id`]).
+//! ([`GraphClient::users_by_id`]). It lists the users of a group ([`GraphClient::group_members`]), and asks
+//! by id who is in one ([`GraphClient::in_groups`]).
 //!
 //! It promises:
 //! - A page is taken as a whole or not at all. Whatever is not a page (cut off, broken, an error in
@@ -29,6 +30,7 @@ mod config;
 mod confirm;
 mod error;
 mod exchange;
+mod groups;
 mod http;
 mod identity;
 mod link;
@@ -45,6 +47,7 @@ pub use config::{Cloud, Credential, GraphConfig, Kind, Secret};
 pub use confirm::Existence;
 pub use error::{FailedCall, GraphError};
 pub use exchange::{Exchange, Lost, Received, Transport};
+pub use groups::{FirstMembers, GroupMembers};
 pub use identity::{Identity, Keeper, NoProof, Proving};
 pub use link::{NEXT_LINK_BYTES_MAX, NextLink};
 /// A request as a [`Transport`] gets it.

@@ -152,7 +152,7 @@ fn try_delta(bytes: &[u8], body: Option<&Value>, mapped: &AttributeMap) -> bool 
 }
 
 fn try_batch(bytes: &[u8], body: Option<&Value>, asked: &[ObjectId]) -> bool {
-    let Ok(settled) = batch::settle("users_by_id", asked, bytes) else {
+    let Ok(settled) = batch::settle(&batch::IsThere, asked, bytes) else {
         return false;
     };
     let responses = body.unwrap()["responses"].as_array().unwrap();
@@ -249,7 +249,10 @@ fn the_beginning_of_a_body_is_never_taken() {
             let cut = &whole[..end];
             assert!(page::users(cut, &mapped).is_err(), "{end}");
             assert!(page::delta(cut, &mapped).is_err(), "{end}");
-            assert!(batch::settle("users_by_id", &asked, cut).is_err(), "{end}");
+            assert!(
+                batch::settle(&batch::IsThere, &asked, cut).is_err(),
+                "{end}"
+            );
             assert!(!try_token(cut, None), "{end}");
         }
     }

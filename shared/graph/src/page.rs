@@ -15,6 +15,9 @@ pub(crate) struct Broken(pub(crate) &'static str);
 
 type Properties = Map<String, Value>;
 
+/// The type of a user where objects of several types stand.
+const USER: &str = "#microsoft.graph.user";
+
 /// One object of a page. A property that stands in it twice is no property: where the middle of a
 /// body is missing, two users become one.
 struct Row(Properties);
@@ -117,6 +120,19 @@ pub(crate) fn ids(body: &[u8]) -> Result<(Vec<ObjectId>, Option<String>), Broken
     Ok((ids.collect::<Result<_, _>>()?, next))
 }
 
+/// A page of the members of a group: the users among them, and the text of its next link.
+pub(crate) fn members(body: &[u8]) -> Result<(Vec<ObjectId>, Option<String>), Broken> {
+    let (rows, next) = page(body)?;
+    let mut users = Vec::new();
+    for Row(row) in &rows {
+        let (kind, id) = (row.get("@odata.type").and_then(Value::as_str), id(row)?);
+        if kind.ok_or(Broken("a member without a type"))? == USER {
+            users.push(id);
+        }
+    }
+    Ok((users, next))
+}
+
 /// The objects of an answer that is not paged, with `accountEnabled`.
 pub(crate) fn accounts(body: &[u8]) -> Result<Vec<(ObjectId, Option<bool>)>, Broken> {
     let (rows, _) = page(body)?;
@@ -154,6 +170,7 @@ fn user(row: &Properties, attributes: &AttributeMap) -> Result<GraphUser, Broken
             .iter()
             .filter_map(|(name, property)| Some((name.clone(), as_text(row.get(property)?)?)))
             .collect(),
+        in_groups: None,
     })
 }
 

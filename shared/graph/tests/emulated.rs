@@ -103,6 +103,7 @@ fn as_seen(user: &User) -> (ObjectId, GraphUser) {
             .map(|value| ("department".to_owned(), value))
             .into_iter()
             .collect(),
+        in_groups: None,
     };
     (id, seen)
 }

@@ -154,6 +154,15 @@ pub(crate) fn revert_is_at(place: AttributeValue) -> Condition {
     ))
 }
 
+/// Nobody has noted yet who is in the groups of the scope.
+pub(crate) fn members_are_open() -> Condition {
+    Condition::new(
+        "attribute_not_exists(#members_digest)",
+        &["members_digest"],
+        [],
+    )
+}
+
 /// The user is at the version that was read; 0 means: not there.
 pub(crate) fn version_is(version: u64) -> Condition {
     if version == 0 {

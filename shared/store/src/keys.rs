@@ -94,6 +94,14 @@ pub(crate) fn page_chunk(
     )
 }
 
+/// A chunk of the members of the scope's groups: the key holds the digest of all of them.
+pub(crate) fn members_chunk(run: &RunRef, digest: &PageDigest, chunk: u32) -> Key {
+    Key::new(
+        format!("members#{}#{}", run.tenant, run.run),
+        format!("{digest}#{chunk:04}"),
+    )
+}
+
 pub(crate) fn plan_manifest(run: &RunRef) -> Key {
     Key::new(format!("plan#{}", run.tenant), run_number(run.run))
 }

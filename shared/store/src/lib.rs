@@ -23,6 +23,7 @@ mod images;
 mod journal;
 mod keys;
 mod leases;
+mod members;
 mod meter;
 mod pages;
 mod plans;

@@ -2,6 +2,7 @@
 
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::lease::LeaseTerm;
+use rollcall_core::members::MembersSeal;
 use rollcall_core::page::PageDigest;
 use rollcall_core::proof::Seal;
 use rollcall_core::run::{FailReason, RunMode, RunState};
@@ -156,6 +157,8 @@ pub struct RunRecord {
     pub mapping: String,
     /// Whether, and from where, a full run drains a delta after its last page of users.
     pub bracket: Bracket,
+    /// Who is in the groups of the scope, once they were read; always `None` in a scope without groups.
+    pub members: Option<MembersSeal>,
     /// Where the next delta run goes on once this one ends: told by the last page.
     pub delta_to: Option<String>,
     /// What it did, once it ended.
@@ -208,6 +211,7 @@ impl RunRecord {
             delta_from: row.text_if_any("delta_from")?.map(str::to_owned),
             mapping: row.text("mapping")?.to_owned(),
             bracket: Bracket::read(&row)?,
+            members: read_members(&row)?,
             delta_to: row.text_if_any("delta_to")?.map(str::to_owned),
             totals: row.json_if_any("totals")?,
             held: row.json_if_any("held")?,
@@ -231,6 +235,16 @@ impl RunRecord {
             earlier_pages: self.earlier_pages,
         })
     }
+}
+
+fn read_members(row: &Row<'_>) -> Result<Option<MembersSeal>, StoreError> {
+    let Some(digest) = row.text_if_any("members_digest")? else {
+        return Ok(None);
+    };
+    Ok(Some(MembersSeal {
+        digest: PageDigest::from_stored(digest.to_owned()),
+        count: row.number("members")?,
+    }))
 }
 
 pub(crate) fn read_lease(row: &Row<'_>) -> Result<Option<LeaseTerm>, StoreError> {

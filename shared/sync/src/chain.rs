@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use rollcall_core::batch::BatchState;
 use rollcall_core::evidence::RequestId;
+use rollcall_core::members::Members;
 use rollcall_core::page::{NextPage, PagePayload};
 use rollcall_core::run::{FailReason, RunMode};
 use rollcall_core::settings::TenantSettings;
@@ -65,7 +66,7 @@ impl<'a> Enumeration<'a> {
     pub(crate) fn new(
         app: &'a App,
         (lease, record): (&'a RunLease, &RunRecord),
-        settings: &'a TenantSettings,
+        (settings, members): (&'a TenantSettings, Option<Members>),
         graph: &'a GraphClient,
         used: &'a mut Used,
         stop_at_ms: u64,
@@ -76,7 +77,7 @@ impl<'a> Enumeration<'a> {
             settings,
             graph,
             mode: record.mode,
-            classifier: Classifier::new(lease.run(), settings),
+            classifier: Classifier::new(lease.run(), settings, members),
             page_users: record.page_users,
             links: HashSet::new(),
             bracket: record.bracket.clone(),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rollcall_core::delta::{DeltaUser, Told};
 use rollcall_core::ids::{IdKey, RunRef};
+use rollcall_core::members::Members;
 use rollcall_core::page::{ChangedSighting, NextPage, PagePayload, Sighted};
 use rollcall_core::reconcile::is_unchanged;
 use rollcall_core::scope::Scope;
@@ -42,6 +43,8 @@ pub(crate) struct Classifier<'a> {
     run: &'a RunRef,
     scope: &'a Scope,
     mapped: &'a AttributeMap,
+    /// Who is in the groups of the scope, if it has any.
+    members: Option<Members>,
     /// Loaded before the first page of users; a delta is not compared with it.
     pub(crate) known: Option<Known>,
     /// Who was seen as changed in this run: every later sighting of him is stored in full, so that
@@ -92,11 +95,16 @@ impl SeenChanged {
 
 impl<'a> Classifier<'a> {
     /// Nobody was seen yet.
-    pub(crate) fn new(run: &'a RunRef, settings: &'a TenantSettings) -> Self {
+    pub(crate) fn new(
+        run: &'a RunRef,
+        settings: &'a TenantSettings,
+        members: Option<Members>,
+    ) -> Self {
         Self {
             run,
             scope: &settings.scope,
             mapped: &settings.attributes,
+            members,
             known: None,
             changed: HashMap::new(),
         }
@@ -124,6 +132,9 @@ impl<'a> Classifier<'a> {
         let mut here: HashMap<IdKey, usize> = HashMap::new();
         for (index, mut user) in (0u32..).zip(users) {
             let key = IdKey::of(self.run, user.id());
+            if let Some(members) = &self.members {
+                user.set_in_groups(members.have(key));
+            }
             let before = self.changed.get(&key).cloned();
             let again = before
                 .as_ref()
@@ -193,6 +204,7 @@ mod tests {
             account_enabled: enabled,
             user_type: kind.map(str::to_owned),
             attributes: AttributeMap::new(),
+            in_groups: None,
         })
     }
 
@@ -208,7 +220,7 @@ mod tests {
         }))
         .unwrap();
         let run = "t/1".parse().unwrap();
-        let mut classifier = Classifier::new(&run, &settings);
+        let mut classifier = Classifier::new(&run, &settings, None);
         let (page, _) = classifier.sort(1, vec![before], NextPage::Delta("x".into()));
         assert_eq!(page.changed.len(), 1);
         let (mut page, _) = classifier.sort(1, vec![Sighted::Part(part)], NextPage::END);

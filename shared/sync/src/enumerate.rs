@@ -103,8 +103,13 @@ impl App {
         let settings = self.store.run_settings(lease.run()).await?;
         let graph = self.graph_client(&settings, record)?;
         used.graph = Some(graph.clone());
+        // Before the first page, so that each page can be sorted by them.
+        let members = self
+            .members((lease, record), &settings, &graph, used, stop_at_ms)
+            .await?;
+        let sorting = (&settings, members);
         let mut enumeration =
-            Enumeration::new(self, (lease, record), &settings, &graph, used, stop_at_ms);
+            Enumeration::new(self, (lease, record), sorting, &graph, used, stop_at_ms);
         enumeration.find_place(record).await?;
         enumeration.follow().await
     }

@@ -22,6 +22,7 @@ mod events;
 mod fetch;
 mod finalize;
 mod keep;
+mod members;
 mod plan;
 mod release;
 mod revert;

@@ -24,6 +24,7 @@ use crate::confirm::{Asked, Questions, ask};
 use crate::error::Stop;
 use crate::finalize::sealed;
 use crate::keep::while_kept;
+use crate::members::leavers;
 use crate::view::View;
 
 /// Who is to go.
@@ -62,7 +63,8 @@ impl App {
             generation = record.generation, pages = proof.seal().pages,
             sightings = proof.seal().sightings, users_seen = proof.users_seen());
         let candidates = candidates(&proof, &batches);
-        let viewing = self.view(&proof, candidates.len(), settings);
+        let leavers = leavers(&proof, &batches);
+        let viewing = self.view(&proof, candidates.len() + leavers.len(), settings);
         let view = while_kept(&self.store, lease, viewing).await??;
         if record.mode == RunMode::Full && view.known > 0 && view.known_seen == 0 {
             return Err(Stop::Fail(
@@ -83,7 +85,13 @@ impl App {
                 graph,
             )
             .await?;
+        let left = self
+            .judge_leavers((lease, record), settings, &leavers, &view.canaries, graph)
+            .await?;
+        judged.contradicted += left.contradicted;
+        judged.awaiting += left.unanswered;
         let mut evidence = std::mem::take(&mut judged.evidence);
+        evidence.extend(left.evidence);
         evidence.extend(
             candidates
                 .into_iter()
@@ -105,7 +113,7 @@ impl App {
                     .sum(self.ambient.now_ms(), settings.guards.window_days),
             },
             totals: totals(record, &batches, &proof, &judged, revoked),
-            canaries: view.canaries,
+            canaries: view.canaries_of(&plan),
             plan,
         };
         info!(event = "plan_made", tenant = %run.tenant, run = run.run, plan = %stored.plan.hash(),

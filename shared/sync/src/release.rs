@@ -7,6 +7,7 @@ use rollcall_core::evidence::{AnswersAnew, Evidence, Existence, Told, stands};
 use rollcall_core::guard::PlanNumbers;
 use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::run::FailReason;
+use rollcall_core::scope::Scope;
 use rollcall_core::settings::TenantSettings;
 use rollcall_graph::GraphClient;
 use rollcall_store::{Ruled, RunLease, RunRecord, StoredPlan};
@@ -16,6 +17,7 @@ use crate::app::App;
 use crate::confirm::{ASKED_BY_ID_MAX, existence};
 use crate::error::{HandlerError, Stop};
 use crate::keep::while_kept;
+use crate::members::check_canaries;
 use crate::plan::settings_changed;
 
 impl App {
@@ -91,7 +93,8 @@ impl App {
         let entries = approved.plan.entries().iter();
         let ids: Vec<_> = entries.map(|it| it.id().clone()).collect();
         let client = self.graph_client(settings, record)?;
-        let asking = ask_anew(graph.insert(client), &ids, &approved.canaries);
+        let scope = &settings.scope;
+        let asking = ask_anew(graph.insert(client), scope, &ids, &approved.canaries);
         let answers = while_kept(&self.store, lease, asking).await??;
         let mut evidence = Vec::with_capacity(ids.len());
         for entry in approved.plan.entries() {
@@ -110,12 +113,22 @@ impl App {
 /// answers are about another tenant, or the permission is lost.
 async fn ask_anew(
     graph: &GraphClient,
+    scope: &Scope,
     ids: &[ObjectId],
     canaries: &[ObjectId],
 ) -> Result<AnswersAnew, Stop> {
     let asked: Vec<_> = ids.iter().chain(canaries).cloned().collect();
-    let alive = graph.get_deciding_by_ids(&asked).await?;
+    let mut alive = graph.get_deciding_by_ids(&asked).await?;
     some_found(canaries, |id| alive.contains_key(id))?;
+    let users = alive.values_mut().map(|it| &mut it.what);
+    graph.note_groups(scope, users).await?;
+    let is_in = |id: &ObjectId| {
+        let now = alive.get(id);
+        now.is_some_and(|it| it.what.in_groups == Some(true))
+    };
+    if !scope.groups.is_empty() {
+        check_canaries(canaries, is_in)?;
+    }
     let rest: BTreeSet<_> = ids
         .iter()
         .filter(|id| !alive.contains_key(id))

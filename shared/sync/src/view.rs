@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use rollcall_core::ids::ObjectId;
+use rollcall_core::plan::Plan;
 use rollcall_core::proof::{Absence, CompletenessProof};
 use rollcall_core::run::RunMode;
 use rollcall_core::settings::TenantSettings;
@@ -12,6 +13,9 @@ use rollcall_store::{StoreError, UserStanding};
 
 use crate::app::App;
 use crate::confirm::CANARIES_MAX;
+
+/// How many are remembered of those who were seen, so that some of them are in no plan.
+const WITNESSES_MAX: usize = 100;
 
 /// The finalizer's own view of the directory.
 #[derive(Default)]
@@ -23,6 +27,8 @@ pub(crate) struct View {
     pub(crate) known: u64,
     pub(crate) absences: Vec<Absence>,
     pub(crate) canaries: Vec<ObjectId>,
+    /// Some who are there by this run and by no person, for questions that come later.
+    witnesses: Vec<ObjectId>,
     /// How many are ACTIVE of each domain of login names.
     domains: BTreeMap<String, u64>,
 }
@@ -42,6 +48,10 @@ impl View {
             Some((by, ChangeKind::Created | ChangeKind::Reactivated)) if by == run
         );
         let is_seen = proof.saw(&user.id);
+        let is_manual = user.standing.reason == Reason::Manual;
+        if is_seen && !is_manual && self.witnesses.len() < WITNESSES_MAX {
+            self.witnesses.push(user.id.clone());
+        }
         self.known += u64::from(!is_new);
         self.known_seen += u64::from(!is_new && is_seen);
         match proof.absence(&user.id) {
@@ -56,6 +66,14 @@ impl View {
             }
             None => {}
         }
+    }
+
+    /// Whom to ask about beside the users of this plan when it is approved: none of them is in it.
+    pub(crate) fn canaries_of(&self, plan: &Plan) -> Vec<ObjectId> {
+        let entries = plan.entries();
+        let stays = |id: &&ObjectId| entries.binary_search_by(|it| it.id().cmp(id)).is_err();
+        let stays = self.witnesses.iter().filter(stays);
+        stays.take(CANARIES_MAX).cloned().collect()
     }
 
     /// How many of the leavers are everybody of their domain; of several such domains the largest.

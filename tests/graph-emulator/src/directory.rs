@@ -9,7 +9,8 @@ use rollcall_ambient::Ambient;
 use uuid::Uuid;
 
 use crate::changes::Changes;
-use crate::people::{People, Population};
+use crate::groups::{Groups, Member};
+use crate::people::{People, Population, random_uuid};
 use crate::user::User;
 
 /// How long a soft-deleted user can be restored: 30 days.
@@ -35,6 +36,9 @@ pub enum DirectoryError {
     /// Another live user has the login name.
     #[error("the login name for user {0} belongs to another user")]
     NameTaken(Uuid),
+    /// No group has the id.
+    #[error("no group {0}")]
+    NoSuchGroup(Uuid),
 }
 
 /// The users of one tenant.
@@ -46,6 +50,7 @@ pub struct Directory {
     order: BTreeSet<ScanKey>,
     deleted: BTreeMap<Uuid, Arc<User>>,
     changes: Changes,
+    groups: Groups,
 }
 
 impl Directory {
@@ -59,6 +64,7 @@ impl Directory {
             order: BTreeSet::new(),
             deleted: BTreeMap::new(),
             changes: Changes::default(),
+            groups: Groups::default(),
         };
         directory.add_people(users);
         // A delta of everybody has those who were there from the start.
@@ -237,6 +243,55 @@ impl Directory {
                 Err(error)
             }
         }
+    }
+
+    // === Groups ===
+
+    /// Makes a group without members, and tells its id.
+    pub fn add_group(&mut self) -> Uuid {
+        let id = random_uuid(&mut fastrand::Rng::with_seed(self.ambient.random_u64()));
+        self.groups.make(id);
+        id
+    }
+
+    /// Deletes a group. Its members stay.
+    ///
+    /// # Errors
+    /// When there is no such group.
+    pub fn remove_group(&mut self, id: Uuid) -> Result<(), DirectoryError> {
+        match self.groups.remove(id) {
+            true => Ok(()),
+            false => Err(DirectoryError::NoSuchGroup(id)),
+        }
+    }
+
+    /// Puts a member into a group. A delta of the users tells nothing of it.
+    ///
+    /// # Errors
+    /// When there is no such group.
+    pub fn add_member(&mut self, group: Uuid, member: Member) -> Result<(), DirectoryError> {
+        self.direct_members(group)?.insert(member);
+        Ok(())
+    }
+
+    /// Takes a direct member out of a group.
+    ///
+    /// # Errors
+    /// When there is no such group.
+    pub fn remove_member(&mut self, group: Uuid, member: Member) -> Result<(), DirectoryError> {
+        self.direct_members(group)?.remove(&member);
+        Ok(())
+    }
+
+    /// Whoever is in a group, directly or through a group within it; none if there is no such group.
+    #[must_use]
+    pub fn transitive_members(&self, group: Uuid) -> Option<BTreeSet<Member>> {
+        self.groups.transitive(group)
+    }
+
+    fn direct_members(&mut self, group: Uuid) -> Result<&mut BTreeSet<Member>, DirectoryError> {
+        let members = self.groups.members_mut(group);
+        members.ok_or(DirectoryError::NoSuchGroup(group))
     }
 
     // === For answers ===

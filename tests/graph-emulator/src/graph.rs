@@ -15,6 +15,7 @@ use crate::batch::{self, BatchItem};
 use crate::delta;
 use crate::errors;
 use crate::fault::{self, Fault};
+use crate::groups;
 use crate::hooks::{Hits, Hooks, Seen};
 use crate::lists::{self, List, PageRequest};
 use crate::log::{LogEntry, RequestLog};
@@ -167,7 +168,7 @@ impl Graph {
             endpoint: call.endpoint,
             tenant: call.tenant.map(Tenant::directory_id),
             page,
-            user: call.target.user(),
+            user: call.target.object(),
         }
     }
 
@@ -190,11 +191,8 @@ impl Graph {
                 bearers.demand_claims(bearer);
             }
         }
-        let user = match &call.target {
-            Target::User { key } => Some(key.as_str()),
-            _ => None,
-        };
-        let instead = hits.faults.iter().find_map(|fault| fault.draft(user));
+        let key = call.target.key();
+        let instead = hits.faults.iter().find_map(|fault| fault.draft(key));
         let mut draft =
             instead.unwrap_or_else(|| self.answer(call, &hits.faults).unwrap_or_else(Draft::Error));
         let link = |page: Option<u32>| {
@@ -238,6 +236,10 @@ impl Graph {
                 delta::answer(ambient, tenant, origin, query, emptied)
             }
             Target::GetByIds => objects::get_by_ids(ambient, tenant, origin, query, call.body),
+            Target::Group { key } => groups::group(tenant, origin, key),
+            Target::CheckMemberGroups { key } => {
+                groups::check_member_groups(tenant, origin, key, call.body)
+            }
             Target::Batch => self.batch(call),
             Target::WrongMethod { allowed } => Err(GraphError::new(
                 405,
@@ -251,7 +253,13 @@ impl Graph {
                 "BadRequest",
                 format!("Resource not found for the segment '{segment}'."),
             )),
-            Target::Token { .. } | Target::Users | Target::DeletedItems => {
+            Target::GroupMembers { key } if list(&call.target).is_none() => {
+                Err(errors::not_found(key))
+            }
+            Target::Token { .. }
+            | Target::Users
+            | Target::DeletedItems
+            | Target::GroupMembers { .. } => {
                 let request = PageRequest {
                     list: list(&call.target).unwrap_or(List::Users),
                     query,
@@ -353,6 +361,7 @@ fn list(target: &Target) -> Option<List> {
     match target {
         Target::Users => Some(List::Users),
         Target::DeletedItems => Some(List::DeletedItems),
+        Target::GroupMembers { key } => Uuid::try_parse(key).ok().map(List::Members),
         _ => None,
     }
 }

@@ -51,7 +51,7 @@ impl Matcher {
         }
     }
 
-    /// Only those that name a user by object id in the path.
+    /// Only those that name this user, or group, by object id in the path.
     #[must_use]
     pub fn user(self, id: Uuid) -> Self {
         Self {

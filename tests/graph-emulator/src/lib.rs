@@ -1,5 +1,5 @@
-//! An emulator of Microsoft Graph v1.0 and its token endpoint, as far as the enumeration of users
-//! needs them, over HTTP on the loopback address.
+//! An emulator of Microsoft Graph v1.0 and its token endpoint, as far as the enumeration of users, and
+//! of the groups that they are in, needs them, over HTTP on the loopback address.
 //!
 //! It is two things. [`Graph`] is the service without sockets: [`Graph::handle`] takes a request and
 //! gives an [`Answer`]; its time and randomness come from a [`rollcall_ambient::Ambient`], so a
@@ -29,6 +29,7 @@ mod directory;
 mod errors;
 mod fault;
 mod graph;
+mod groups;
 mod hooks;
 mod ledger;
 mod lists;
@@ -51,6 +52,7 @@ pub use delta::DELTA_LIFE_MS;
 pub use directory::{DELETED_KEPT_MS, Directory, DirectoryError};
 pub use fault::{ErrorBody, Fault, NextLink, PageTokenError, SyncStateError, Who};
 pub use graph::Graph;
+pub use groups::Member;
 pub use hooks::{FaultRule, Matcher, Times};
 pub use log::{LOG_ENTRIES_MAX, LogEntry};
 pub use people::Population;

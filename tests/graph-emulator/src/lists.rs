@@ -2,7 +2,6 @@
 //! pages shows as it would in a real one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use rollcall_ambient::Ambient;
 use uuid::Uuid;
@@ -10,16 +9,19 @@ use uuid::Uuid;
 use crate::answer::{Draft, GraphError, Members, Page};
 use crate::directory::{Directory, ScanKey, scan_key};
 use crate::fault::PageTokenError;
+use crate::groups::{existing, members_after};
 use crate::ledger::{Ledger, random_text};
 use crate::request::Query;
 use crate::tenant::{Paging, Tenant};
-use crate::user::{Item, User};
+use crate::user::Item;
 
 /// The lists that come in pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum List {
     Users,
     DeletedItems,
+    /// Whoever is in the group with this id.
+    Members(Uuid),
 }
 
 /// Where a page token goes on.
@@ -163,10 +165,13 @@ pub(crate) fn answer(
     let cursor = cursors.redeem(request, &paging, ambient.now_ms())?;
 
     let directory = tenant.directory();
+    if let List::Members(group) = cursor.list {
+        existing(&directory, &group.to_string())?;
+    }
     let shape = Shape::of(&paging, cursor.page, size, request.emptied, ambient);
     let cut = shape.cut(&directory, &cursor);
     let first_page_count = query.count && request.eventual && cursor.page == 1;
-    let count = first_page_count.then(|| directory.len());
+    let count = first_page_count.then(|| size_of(&directory, cursor.list));
     drop(directory);
 
     let next_page = cursor.page.saturating_add(1);
@@ -174,11 +179,14 @@ pub(crate) fn answer(
         .more
         .then(|| cursors.issue(ambient, request, next_page, cut.after));
     Ok(Draft::Page(Page {
-        context: context(request.origin, query),
+        context: match request.list {
+            List::Members(_) => format!("{}/v1.0/$metadata#directoryObjects", request.origin),
+            List::Users | List::DeletedItems => context(request.origin, query),
+        },
         count,
         next_link,
         delta_link: None,
-        members: Members::Items(cut.users.into_iter().map(Item::of).collect()),
+        members: Members::Items(cut.items),
         select,
     }))
 }
@@ -191,10 +199,19 @@ pub(crate) fn context(origin: &str, query: &Query) -> String {
     }
 }
 
-fn path(list: List) -> &'static str {
+fn path(list: List) -> String {
     match list {
-        List::Users => "/v1.0/users",
-        List::DeletedItems => "/v1.0/directory/deletedItems/microsoft.graph.user",
+        List::Users => "/v1.0/users".to_owned(),
+        List::DeletedItems => "/v1.0/directory/deletedItems/microsoft.graph.user".to_owned(),
+        List::Members(group) => format!("/v1.0/groups/{group}/transitiveMembers"),
+    }
+}
+
+fn size_of(directory: &Directory, list: List) -> usize {
+    match list {
+        List::Users => directory.len(),
+        List::DeletedItems => directory.deleted().count(),
+        List::Members(group) => directory.transitive_members(group).map_or(0, |it| it.len()),
     }
 }
 
@@ -205,9 +222,9 @@ struct Shape {
     repeats: bool,
 }
 
-/// The users of a page, and where the next one begins.
+/// Who is on a page, and where the next one begins.
 struct Cut {
-    users: Vec<Arc<User>>,
+    items: Vec<Item>,
     after: Option<ScanKey>,
     more: bool,
 }
@@ -233,7 +250,7 @@ impl Shape {
     fn cut(&self, directory: &Directory, cursor: &Cursor) -> Cut {
         if self.empty {
             return Cut {
-                users: Vec::new(),
+                items: Vec::new(),
                 after: cursor.after.clone(),
                 more: true,
             };
@@ -243,29 +260,29 @@ impl Shape {
             .after
             .as_ref()
             .filter(|_| self.repeats && self.size > 1);
-        let mut users: Vec<_> = match (repeated, cursor.list) {
-            (Some(key), List::Users) => directory.at(key).into_iter().collect(),
+        let mut items: Vec<_> = match (repeated, cursor.list) {
+            (Some(key), List::Users) => directory.at(key).map(Item::of).into_iter().collect(),
             _ => Vec::new(),
         };
-        let room = self.size - users.len();
+        let room = self.size - items.len();
         let mut fresh = fetch(directory, cursor, room + 1);
         let more = fresh.len() > room;
         fresh.truncate(room);
         let after = fresh
             .last()
-            .map(|user| scan_key(user))
+            .map(|item| scan_key(&item.user))
             .or_else(|| cursor.after.clone());
-        users.append(&mut fresh);
-        Cut { users, after, more }
+        items.append(&mut fresh);
+        Cut { items, after, more }
     }
 }
 
-fn fetch(directory: &Directory, cursor: &Cursor, count: usize) -> Vec<Arc<User>> {
-    match cursor.list {
-        List::Users => directory.after(cursor.after.as_ref(), count),
-        List::DeletedItems => {
-            let id: Option<Uuid> = cursor.after.as_ref().map(|(_, id)| *id);
-            directory.deleted_after(id, count)
-        }
-    }
+fn fetch(directory: &Directory, cursor: &Cursor, count: usize) -> Vec<Item> {
+    let after = cursor.after.as_ref();
+    let users = match cursor.list {
+        List::Users => directory.after(after, count),
+        List::DeletedItems => directory.deleted_after(after.map(|(_, id)| *id), count),
+        List::Members(group) => return members_after(directory, group, after, count),
+    };
+    users.into_iter().map(Item::of).collect()
 }

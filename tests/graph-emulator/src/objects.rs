@@ -98,7 +98,7 @@ pub(crate) fn get_by_ids(
         .filter(|_| users_wanted)
         .filter_map(|id| directory.shared(id))
         .map(|user| Item {
-            typed: true,
+            kind: Some("#microsoft.graph.user"),
             ..Item::of(user)
         })
         .collect();

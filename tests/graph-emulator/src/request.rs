@@ -22,6 +22,12 @@ pub enum Endpoint {
     User,
     /// `POST /v1.0/directoryObjects/getByIds`
     GetByIds,
+    /// `GET /v1.0/groups/{id}`
+    Group,
+    /// `GET /v1.0/groups/{id}/transitiveMembers`
+    GroupMembers,
+    /// `POST /v1.0/users/{id}/checkMemberGroups`
+    CheckMemberGroups,
     /// `GET /v1.0/directory/deletedItems/microsoft.graph.user`
     DeletedItems,
     /// `POST /v1.0/$batch`, as a whole
@@ -41,6 +47,9 @@ pub(crate) enum Target {
     Delta,
     User { key: String },
     GetByIds,
+    Group { key: String },
+    GroupMembers { key: String },
+    CheckMemberGroups { key: String },
     DeletedItems,
     Batch,
     WrongMethod { allowed: &'static str },
@@ -91,6 +100,28 @@ impl Target {
                 },
             ),
             ["directoryObjects", "getByIds"] => (Method::POST, Self::GetByIds),
+            [
+                "users",
+                key,
+                "checkMemberGroups" | "microsoft.graph.checkMemberGroups",
+            ] => (
+                Method::POST,
+                Self::CheckMemberGroups {
+                    key: (*key).to_owned(),
+                },
+            ),
+            ["groups", key] => (
+                Method::GET,
+                Self::Group {
+                    key: (*key).to_owned(),
+                },
+            ),
+            ["groups", key, "transitiveMembers"] => (
+                Method::GET,
+                Self::GroupMembers {
+                    key: (*key).to_owned(),
+                },
+            ),
             // `graph` is an alias of the namespace, which Microsoft's clients use.
             [
                 "directory",
@@ -118,18 +149,29 @@ impl Target {
             Self::Delta => Endpoint::Delta,
             Self::User { .. } => Endpoint::User,
             Self::GetByIds => Endpoint::GetByIds,
+            Self::Group { .. } => Endpoint::Group,
+            Self::GroupMembers { .. } => Endpoint::GroupMembers,
+            Self::CheckMemberGroups { .. } => Endpoint::CheckMemberGroups,
             Self::DeletedItems => Endpoint::DeletedItems,
             Self::Batch => Endpoint::Batch,
             Self::WrongMethod { .. } | Self::Unknown { .. } => Endpoint::Other,
         }
     }
 
-    /// The object id that the path names.
-    pub(crate) fn user(&self) -> Option<Uuid> {
+    /// What the path calls the user or group that it names.
+    pub(crate) fn key(&self) -> Option<&str> {
         match self {
-            Self::User { key } => Uuid::try_parse(key).ok(),
+            Self::User { key }
+            | Self::Group { key }
+            | Self::GroupMembers { key }
+            | Self::CheckMemberGroups { key } => Some(key),
             _ => None,
         }
+    }
+
+    /// The object id that the path names.
+    pub(crate) fn object(&self) -> Option<Uuid> {
+        Uuid::try_parse(self.key()?).ok()
     }
 
     /// What the request costs. Source: "Microsoft Graph service-specific throttling limits",
@@ -139,6 +181,8 @@ impl Target {
         match self {
             Self::Users => 2 - selected,
             Self::GetByIds => 3 - selected,
+            Self::GroupMembers { .. } => 5 - selected,
+            Self::CheckMemberGroups { .. } => 4,
             _ => 1,
         }
     }
@@ -280,8 +324,8 @@ mod tests {
     fn a_known_path_with_the_wrong_method_is_told_apart_from_an_unknown_one() {
         let target = Target::of(&Method::GET, "/v1.0/$batch");
         assert_eq!(target, Target::WrongMethod { allowed: "POST" });
-        let target = Target::of(&Method::POST, "/v1.0/groups");
-        let segment = "groups".to_owned();
+        let target = Target::of(&Method::POST, "/v1.0/devices");
+        let segment = "devices".to_owned();
         assert_eq!(target, Target::Unknown { segment });
     }
 }

@@ -31,13 +31,16 @@ pub struct ScriptError {
     pub problem: String,
 }
 
-const ENDPOINTS: [(&str, Endpoint); 10] = [
+const ENDPOINTS: [(&str, Endpoint); 13] = [
     ("token", Endpoint::Token),
     ("users", Endpoint::Users),
     ("count", Endpoint::UserCount),
     ("delta", Endpoint::Delta),
     ("user", Endpoint::User),
     ("get-by-ids", Endpoint::GetByIds),
+    ("group", Endpoint::Group),
+    ("group-members", Endpoint::GroupMembers),
+    ("check-member-groups", Endpoint::CheckMemberGroups),
     ("deleted", Endpoint::DeletedItems),
     ("batch", Endpoint::Batch),
     ("batch-item", Endpoint::BatchItem),

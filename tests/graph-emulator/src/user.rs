@@ -142,8 +142,8 @@ impl User {
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) user: Arc<User>,
-    /// Whether `@odata.type` goes along, as in collections of directory objects.
-    pub(crate) typed: bool,
+    /// The `@odata.type` that goes along in collections of directory objects.
+    pub(crate) kind: Option<&'static str>,
     pub(crate) without_account_enabled: bool,
     pub(crate) shown: Shown,
 }
@@ -163,7 +163,7 @@ impl Item {
     pub(crate) fn of(user: Arc<User>) -> Self {
         Self {
             user,
-            typed: false,
+            kind: None,
             without_account_enabled: false,
             shown: Shown::Selected,
         }
@@ -175,8 +175,8 @@ impl Item {
         select: &[String],
         map: &mut M,
     ) -> Result<(), M::Error> {
-        if self.typed {
-            map.serialize_entry("@odata.type", "#microsoft.graph.user")?;
+        if let Some(kind) = self.kind {
+            map.serialize_entry("@odata.type", kind)?;
         }
         let select = match &self.shown {
             Shown::Selected => select,

@@ -174,6 +174,7 @@ impl Protocol {
             id: self.facts.id(Who::on_page(at.page)?).clone(),
             reason: Reason::Disabled,
             order: at.order(),
+            by_groups: false,
         })
     }
 

@@ -164,6 +164,7 @@ impl Facts {
             account_enabled: Some(who != Who::Ben),
             user_type: Some("Member".into()),
             attributes: BTreeMap::new(),
+            in_groups: None,
         };
         Ok(Self {
             users: Who::ALL.map(user),

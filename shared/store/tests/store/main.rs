@@ -17,6 +17,7 @@ mod holds;
 mod items;
 mod leases;
 mod lost_answers;
+mod members;
 mod old_holders;
 mod pages;
 mod plans;

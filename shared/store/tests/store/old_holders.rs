@@ -6,7 +6,8 @@ use rollcall_core::window::Window;
 use rollcall_store::{BatchResult, ChainEnd, RunLease, RunStep, StoreError, Usage};
 
 use crate::values::{
-    changed, created, held, id, last_page, new_user, page_before_others, plan, streak, totals,
+    changed, created, held, id, last_page, members_of, new_user, page_before_others, plan, streak,
+    totals,
 };
 use crate::world::{LEASE_MS, World, commit};
 
@@ -21,6 +22,9 @@ async fn nothing_works(world: &World, lease: &RunLease, chain: &ChainEnd) {
     let page = page_before_others();
     let committed = async { commit(store, lease, chain, &page).await.map(drop) };
     refused("commit", Box::pin(committed)).await;
+    let members = members_of(lease.run(), &["a"]);
+    let noted = async { store.put_members(lease, &members, &usage).await.map(drop) };
+    refused("members", Box::pin(noted)).await;
     let page = last_page();
     let sealed = async { commit(store, lease, chain, &page).await.map(drop) };
     refused("seal", Box::pin(sealed)).await;

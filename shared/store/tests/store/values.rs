@@ -6,6 +6,7 @@ use rollcall_core::batch::BatchState;
 use rollcall_core::evidence::{Evidence, RequestId, Streak};
 use rollcall_core::guard::{GuardKind, PlanNumbers, Trip};
 use rollcall_core::ids::{ObjectId, RunRef};
+use rollcall_core::members::Members;
 use rollcall_core::page::{ChangedSighting, NextPage, PageDigest, PagePayload};
 use rollcall_core::plan::Plan;
 use rollcall_core::proof::{BatchFact, Seal, Sightings, prove};
@@ -50,6 +51,7 @@ pub(crate) fn graph_user(name: &str) -> GraphUser {
         account_enabled: Some(true),
         user_type: Some("Member".into()),
         attributes: BTreeMap::new(),
+        in_groups: None,
     }
 }
 
@@ -139,6 +141,14 @@ pub(crate) fn page_before_others() -> PagePayload {
     }
 }
 
+/// These users as the members of the scope's groups.
+pub(crate) fn members_of(run: &RunRef, names: &[&str]) -> Members {
+    let listed: Vec<_> = names.iter().map(|name| id(name)).collect();
+    let mut members = Members::new();
+    members.add(run, &listed);
+    members
+}
+
 /// The last page, with nothing new on it.
 pub(crate) fn last_page() -> PagePayload {
     PagePayload {
@@ -193,6 +203,7 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
                 id: id.clone(),
                 reason: Reason::Disabled,
                 order: order(1, index),
+                by_groups: false,
             };
             (
                 Evidence::from_candidate(&proof, &candidate, &RequestId::default()).unwrap(),

@@ -4,6 +4,7 @@
 
 mod delta;
 mod faults;
+mod groups;
 mod objects;
 mod scripts;
 mod server;

@@ -25,6 +25,7 @@ fn told_at_last(before: Option<DeltaUser>, now: Sighted) -> DeltaUser {
             account_enabled: Some(user.account_enabled),
             user_type: Some(user.user_type),
             attributes: BTreeMap::new(),
+            in_groups: None,
             id: user.id,
         },
         (Some(before), Sighted::Part(now)) if now.removed.is_none() => DeltaUser {
@@ -35,6 +36,7 @@ fn told_at_last(before: Option<DeltaUser>, now: Sighted) -> DeltaUser {
             account_enabled: now.account_enabled.or(before.account_enabled),
             user_type: now.user_type.or(before.user_type),
             attributes: BTreeMap::new(),
+            in_groups: None,
             id: now.id,
         },
         (_, Sighted::Part(now)) => now,
@@ -62,6 +64,7 @@ fn seen_as(told: &DeltaUser, item: Option<&Item>) -> Option<GraphUser> {
         account_enabled: told.account_enabled.unwrap_or(enabled),
         user_type: or_stored(&told.user_type, "user_type"),
         attributes: BTreeMap::new(),
+        in_groups: None,
     })
 }
 
