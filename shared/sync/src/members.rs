@@ -160,7 +160,10 @@ impl App {
 
 /// Graph leaves out of an answer the groups that the application may not look into. If none of those
 /// who were listed a moment ago is in a group by id, the answers say nothing about the others either.
-pub(crate) fn check_canaries(canaries: &[ObjectId], is_in: impl Fn(&ObjectId) -> bool) -> Result<(), Stop> {
+pub(crate) fn check_canaries(
+    canaries: &[ObjectId],
+    is_in: impl Fn(&ObjectId) -> bool,
+) -> Result<(), Stop> {
     match canaries.first() {
         Some(first) if !canaries.iter().any(is_in) => Err(Stop::Fail(
             FailReason::GroupUnavailable,

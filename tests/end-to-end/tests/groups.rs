@@ -399,6 +399,47 @@ async fn a_filter_edit_that_would_switch_off_half_the_tenant_is_held_by_a_guard_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_edit_that_was_meant_is_released_for_those_who_are_out_by_id_then() {
+    let grouped = Grouped::synced().await;
+    grouped.scope_is(&[grouped.inner], json!({})).await;
+    let held = grouped.sync().await;
+    assert_eq!(held.held.as_ref().unwrap().deactivations, 20);
+    {
+        let mut directory = grouped.world.tenant.directory();
+        let back = Member::User(grouped.ids[0]);
+        directory.add_member(grouped.inner, back).unwrap();
+    }
+    let run = grouped.world.approve(&held).await.unwrap();
+    assert_eq!(run.state, RunState::Completed, "{run:?}");
+    let totals = run.totals.unwrap();
+    assert_eq!(totals.deactivated.out_of_scope, 19);
+    assert_eq!(totals.kept.contradicted, 1);
+    grouped
+        .is(grouped.ids[0], Status::Active, Reason::Present)
+        .await;
+    grouped
+        .is(grouped.ids[1], Status::Inactive, Reason::OutOfScope)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approved_plan_is_not_carried_out_while_graph_finds_nobody_in_the_groups() {
+    let grouped = Grouped::synced().await;
+    grouped.scope_is(&[grouped.inner], json!({})).await;
+    let held = grouped.sync().await;
+    let inner = grouped.inner;
+    grouped
+        .world
+        .tenant
+        .directory()
+        .remove_group(inner)
+        .unwrap();
+    let run = grouped.world.approve(&held).await.unwrap();
+    assert_eq!(run.reason, Some(FailReason::GroupUnavailable), "{run:?}");
+    assert_eq!(grouped.world.active().await.unwrap(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_persons_decision_stands_in_a_group_and_out_of_it() {
     let grouped = Grouped::synced().await;
     let (kept_on, kept_off) = (grouped.ids[3], grouped.ids[4]);
