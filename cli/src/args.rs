@@ -27,6 +27,9 @@ pub(crate) struct Global {
     /// Where the local stack keeps its data; made if missing [default: the platform's data folder]
     #[arg(long, global = true, value_name = "DIR", env = "ROLLCALL_LOCAL")]
     pub(crate) local: Option<PathBuf>,
+    /// Add log lines to this file as well, as the functions write them on AWS: one JSON object a line
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) logs: Option<PathBuf>,
     /// Print results as one JSON object a line on stdout, and nothing else there
     #[arg(long, global = true)]
     pub(crate) json: bool,

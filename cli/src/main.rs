@@ -20,7 +20,9 @@ mod progress;
 mod tenant_file;
 mod watch;
 
+use std::fs::File;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -35,12 +37,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // What goes wrong in the demo is meant to, and the demo tells of it.
     let is_demo = matches!(cli.command, None | Some(Command::Demo));
-    rollcall_telemetry::init_cli(cli.global.verbosity() - i8::from(is_demo));
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(cli)));
+    let verbosity = cli.global.verbosity() - i8::from(is_demo);
+    let ambient = Ambient::system();
+    let outcome = match open_logs(cli.global.logs.as_deref()) {
+        Ok(logs) => {
+            rollcall_telemetry::init_cli(&ambient, verbosity, logs);
+            run_to_the_end(cli, ambient)
+        }
+        Err(error) => Err(error),
+    };
     let exit = match outcome {
         Ok(exit) => exit,
         Err(error) => {
@@ -54,8 +59,29 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-async fn run(cli: Cli) -> anyhow::Result<Exit> {
-    let ambient = Ambient::system();
+/// The file that log lines are added to.
+fn open_logs(path: Option<&Path>) -> anyhow::Result<Option<File>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let file = File::options().append(true).create(true).open(path);
+    let file = file.map_err(|error| {
+        let path = path.display();
+        exit::bad_input(format!(
+            "{path} cannot be written to: {error}; give another file"
+        ))
+    })?;
+    Ok(Some(file))
+}
+
+fn run_to_the_end(cli: Cli, ambient: Ambient) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run(cli, ambient))
+}
+
+async fn run(cli: Cli, ambient: Ambient) -> anyhow::Result<Exit> {
     let output = Output::new(cli.global.json);
     let quiet = cli.global.quiet;
     let Some(command) = cli.command else {
