@@ -17,6 +17,7 @@ mod exit;
 mod local;
 mod output;
 mod progress;
+mod story;
 mod tenant_file;
 mod watch;
 
@@ -98,7 +99,10 @@ async fn run(cli: Cli, ambient: Ambient) -> anyhow::Result<Exit> {
             commands::revert::run(&run, dry_run, &place, &output, quiet).await
         }
         Command::User(command) => commands::user::run(command, &place, &output).await,
-        Command::Explain(who) => commands::user::explain(&who, &place, &output).await,
+        Command::Explain(about) => match about.from_logs {
+            Some(file) => commands::story::run(&file, about.run.as_ref(), &output),
+            None => commands::user::explain(&about.who()?, &place, &output).await,
+        },
     }
 }
 
