@@ -96,6 +96,18 @@ fn ended(leases: &mut Vec<Lease>, line: &Line, how: LeaseEnd) -> Result<(), BadL
     Ok(())
 }
 
+impl Page {
+    /// Nothing is known of it but that it was there.
+    fn at((generation, page): (u32, u32)) -> Self {
+        Self {
+            generation,
+            page,
+            state: "OPEN",
+            ..Self::default()
+        }
+    }
+}
+
 impl Story {
     fn add(&mut self, line: &Line) -> Result<(), BadLine> {
         match line.event.as_str() {
@@ -104,6 +116,10 @@ impl Story {
                 let revision = line.count_if_any("settings_revision")?;
                 self.settings_revision = revision.or(self.settings_revision);
                 granted(&mut self.leases, line)?;
+                // The commit of a function that died right after it is told of by its successor alone.
+                if let place @ (_, 1..) = line.place()? {
+                    self.page_at(place);
+                }
             }
             "run_passed_on" | "batches_open" => {
                 ended(&mut self.leases, line, LeaseEnd::PassedOn)?;
@@ -129,8 +145,8 @@ impl Story {
             }
             "message_failed" | "sweep_failed" => {
                 self.errors.push(line.text("error")?);
-                if let Some(page) = line.count_if_any("page")? {
-                    self.failed_batch(line, page)?;
+                if line.count_if_any("page")?.is_some() {
+                    self.failed_batch(line)?;
                 }
             }
             event if event.starts_with("revert_") || event == "users_restored" => {
@@ -193,25 +209,18 @@ impl Story {
         Ok(())
     }
 
-    fn page_at(&mut self, generation: u32, page: u32) -> &mut Page {
-        let place = (generation, page);
+    fn page_at(&mut self, place: (u32, u32)) -> &mut Page {
         let at = |it: &Page| (it.generation, it.page);
         let index = self.pages.partition_point(|it| at(it) < place);
         if self.pages.get(index).is_none_or(|it| at(it) != place) {
-            let new = Page {
-                generation,
-                page,
-                state: "OPEN",
-                ..Page::default()
-            };
-            self.pages.insert(index, new);
+            self.pages.insert(index, Page::at(place));
         }
         &mut self.pages[index]
     }
 
     fn page_committed(&mut self, line: &Line) -> Result<(), BadLine> {
         let (is_last, token) = (line.flag("last")?, line.count("token")?);
-        let page = self.page_at(line.small("generation")?, line.small("page")?);
+        let page = self.page_at(line.place()?);
         page.committed_at = Some(line.at);
         page.token = Some(token);
         page.is_delta = line.flag("delta")?;
@@ -231,7 +240,7 @@ impl Story {
     }
 
     fn batch(&mut self, line: &Line) -> Result<(), BadLine> {
-        let page = self.page_at(line.small("generation")?, line.small("page")?);
+        let page = self.page_at(line.place()?);
         match line.event.as_str() {
             "batch_leased" => granted(&mut page.leases, line)?,
             "batch_lease_lost" => ended(&mut page.leases, line, LeaseEnd::Lost)?,
@@ -251,10 +260,8 @@ impl Story {
     }
 
     /// The last lease of a batch whose message failed ended so.
-    fn failed_batch(&mut self, line: &Line, page: u64) -> Result<(), BadLine> {
-        let generation = line.small("generation")?;
-        let page = u32::try_from(page).unwrap_or(u32::MAX);
-        if let Some(last) = self.page_at(generation, page).leases.last_mut()
+    fn failed_batch(&mut self, line: &Line) -> Result<(), BadLine> {
+        if let Some(last) = self.page_at(line.place()?).leases.last_mut()
             && last.ended == LeaseEnd::Unknown
         {
             last.ended = LeaseEnd::Error;
@@ -336,11 +343,32 @@ impl Story {
         Ok(())
     }
 
+    /// A chain has no gaps: where a line is missing, the page was there all the same. A list that was
+    /// proven whole has no open batch.
+    fn fill_gaps(&mut self) {
+        let mut missing = Vec::new();
+        let mut last = (0, 0);
+        for page in &self.pages {
+            let from = if page.generation == last.0 { last.1 } else { 0 };
+            missing.extend((from + 1..page.page).map(|it| Page::at((page.generation, it))));
+            last = (page.generation, page.page);
+        }
+        self.pages.extend(missing);
+        self.pages.sort_by_key(|it| (it.generation, it.page));
+        let (is_proven, generation) = (self.proven, self.generation);
+        for page in &mut self.pages {
+            if is_proven && page.generation == generation {
+                page.state = "DONE";
+            }
+        }
+    }
+
     /// What is told once all lines are there: the sums of a run that has no end to tell them, and
     /// lists in an order of their own.
     fn finish(&mut self) {
         let generations = self.pages.iter().map(|page| page.generation);
         self.generation = generations.max().unwrap_or(1).max(self.generation);
+        self.fill_gaps();
         if self.state != End::Completed {
             let sum = |of: fn(&Page) -> u64| self.pages.iter().map(of).sum();
             (self.created, self.updated) = (sum(|it| it.created), sum(|it| it.updated));

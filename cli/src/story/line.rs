@@ -12,6 +12,10 @@ use super::BadLine;
 /// How deep an export may wrap its lines. Those of AWS take four levels.
 const WRAPS_MAX: u32 = 8;
 
+/// More generations than a run ever begins, and as many pages as one has at most.
+const GENERATIONS_MAX: u32 = 100;
+const PAGES_MAX: u32 = 100_000;
+
 /// The names under which exports keep a line.
 const WRAPPED_AS: [&str; 3] = ["message", "@message", "value"];
 
@@ -54,6 +58,18 @@ impl Line {
     pub(super) fn small(&self, field: &str) -> Result<u32, BadLine> {
         let value = u32::try_from(self.count(field)?);
         value.map_err(|_| self.bad(field, "below 2^32"))
+    }
+
+    /// Generation and page: where a page stands.
+    pub(super) fn place(&self) -> Result<(u32, u32), BadLine> {
+        let (generation, page) = (self.small("generation")?, self.small("page")?);
+        if generation > GENERATIONS_MAX {
+            return Err(self.bad("generation", "one that a run can have"));
+        }
+        if page > PAGES_MAX {
+            return Err(self.bad("page", "one that a run can have"));
+        }
+        Ok((generation, page))
     }
 
     pub(super) fn flag(&self, field: &str) -> Result<bool, BadLine> {

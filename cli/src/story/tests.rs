@@ -242,6 +242,32 @@ fn runs_are_kept_apart_and_an_edited_filter_is_seen_between_two() {
 }
 
 #[test]
+fn a_page_whose_commit_was_not_told_is_known_from_those_who_went_on() {
+    let lines = [
+        leased(0, "enumerate", 1, None),
+        page(100, 1, 0, false, 1),
+        leased(5_000, "enumerate", 2, Some(1)).replace("\"page\":0", "\"page\":2"),
+        page(5_100, 4, 0, true, 2),
+    ];
+    let story = one(&lines.join("\n"));
+    let known: Vec<_> = story
+        .pages
+        .iter()
+        .map(|it| it.committed_at.is_some())
+        .collect();
+    assert_eq!(known, [true, false, false, true]);
+    assert!(
+        story
+            .to_string()
+            .contains("page 1/2: the line of its commit is missing")
+    );
+
+    let far = lines[3].replace("\"page\":4", "\"page\":4000000000");
+    let bad = tell(far.as_bytes()).unwrap_err().to_string();
+    assert!(bad.contains("page is not one that a run can have"), "{bad}");
+}
+
+#[test]
 fn a_run_without_an_end_says_how_far_it_came() {
     let story = one(&leased(0, "enumerate", 1, None));
     assert_eq!(story.state, End::Unknown);
