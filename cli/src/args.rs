@@ -6,6 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::status::Status;
 
+use crate::exit::bad_input;
+
 /// Keeps an application's user directory in step with Microsoft 365.
 ///
 /// Without a command, the demo runs: it needs nothing and leaves nothing behind.
@@ -27,6 +29,9 @@ pub(crate) struct Global {
     /// Where the local stack keeps its data; made if missing [default: the platform's data folder]
     #[arg(long, global = true, value_name = "DIR", env = "ROLLCALL_LOCAL")]
     pub(crate) local: Option<PathBuf>,
+    /// Add log lines to this file as well, as the functions write them on AWS: one JSON object a line
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) logs: Option<PathBuf>,
     /// Print results as one JSON object a line on stdout, and nothing else there
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -75,8 +80,36 @@ pub(crate) enum Command {
     /// Look at the directory, and decide about a user by hand
     #[command(subcommand)]
     User(UserCommand),
-    /// Say in one paragraph why a user is on or off
-    Explain(Who),
+    /// Say in one paragraph why a user is on or off; or tell the story of runs from their log lines
+    Explain(Explain),
+}
+
+/// What to explain: a user from what is stored, or runs from a file.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The tenant's id
+    #[arg(required_unless_present = "from_logs", conflicts_with = "from_logs")]
+    tenant: Option<TenantId>,
+    /// The user's object id, or login name in any case
+    #[arg(required_unless_present = "from_logs", conflicts_with = "from_logs")]
+    user: Option<String>,
+    /// Tell what these log lines say of runs: lines of all functions, in any order
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_logs: Option<PathBuf>,
+    /// Only this run: <tenant>/<number>
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<RunRef>,
+}
+
+impl Explain {
+    /// The user that is asked about.
+    pub(crate) fn who(self) -> anyhow::Result<Who> {
+        match (self.tenant, self.user, self.run) {
+            (Some(tenant), Some(user), None) => Ok(Who { tenant, user }),
+            (_, _, Some(_)) => Err(bad_input("--run goes with --from-logs FILE")),
+            _ => Err(bad_input("give a tenant and a user, or --from-logs FILE")),
+        }
+    }
 }
 
 /// A user of a tenant.

@@ -17,10 +17,13 @@ mod exit;
 mod local;
 mod output;
 mod progress;
+mod story;
 mod tenant_file;
 mod watch;
 
+use std::fs::File;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -35,12 +38,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // What goes wrong in the demo is meant to, and the demo tells of it.
     let is_demo = matches!(cli.command, None | Some(Command::Demo));
-    rollcall_telemetry::init_cli(cli.global.verbosity() - i8::from(is_demo));
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(run(cli)));
+    let verbosity = cli.global.verbosity() - i8::from(is_demo);
+    let ambient = Ambient::system();
+    let outcome = match open_logs(cli.global.logs.as_deref()) {
+        Ok(logs) => {
+            rollcall_telemetry::init_cli(&ambient, verbosity, logs);
+            run_to_the_end(cli, ambient)
+        }
+        Err(error) => Err(error),
+    };
     let exit = match outcome {
         Ok(exit) => exit,
         Err(error) => {
@@ -54,8 +60,29 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-async fn run(cli: Cli) -> anyhow::Result<Exit> {
-    let ambient = Ambient::system();
+/// The file that log lines are added to.
+fn open_logs(path: Option<&Path>) -> anyhow::Result<Option<File>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let file = File::options().append(true).create(true).open(path);
+    let file = file.map_err(|error| {
+        let path = path.display();
+        exit::bad_input(format!(
+            "{path} cannot be written to: {error}; give another file"
+        ))
+    })?;
+    Ok(Some(file))
+}
+
+fn run_to_the_end(cli: Cli, ambient: Ambient) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run(cli, ambient))
+}
+
+async fn run(cli: Cli, ambient: Ambient) -> anyhow::Result<Exit> {
     let output = Output::new(cli.global.json);
     let quiet = cli.global.quiet;
     let Some(command) = cli.command else {
@@ -72,7 +99,10 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
             commands::revert::run(&run, dry_run, &place, &output, quiet).await
         }
         Command::User(command) => commands::user::run(command, &place, &output).await,
-        Command::Explain(who) => commands::user::explain(&who, &place, &output).await,
+        Command::Explain(about) => match about.from_logs {
+            Some(file) => commands::story::run(&file, about.run.as_ref(), &output),
+            None => commands::user::explain(&about.who()?, &place, &output).await,
+        },
     }
 }
 

@@ -78,7 +78,7 @@ async fn approve(
 }
 
 async fn reject(store: &Store, run: &RunRef, output: &Output) -> anyhow::Result<Exit> {
-    let ruled = store.reject_hold(run, &operator()).await?;
+    let ruled = rollcall_sync::reject(store, run, &operator()).await?;
     if let Some(why) = refused(run, ruled) {
         return Err(bad_input(why));
     }

@@ -5,6 +5,7 @@ mod dry_run;
 pub(crate) mod hold;
 pub(crate) mod revert;
 pub(crate) mod run;
+pub(crate) mod story;
 pub(crate) mod sync;
 pub(crate) mod tenant;
 pub(crate) mod user;

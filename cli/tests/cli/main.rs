@@ -13,6 +13,7 @@ mod demo;
 mod dry_run;
 mod ends;
 mod holds;
+mod privacy;
 mod reverts;
 mod support;
 mod tenant_files;

@@ -111,6 +111,7 @@ impl GraphClient {
                 requests_max: config.requests_max,
             },
             counters: Counters::default(),
+            run: config.run,
         };
         Ok(Self(Arc::new(Inner {
             endpoints,

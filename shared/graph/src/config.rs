@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rollcall_core::ids::ObjectId;
+use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::user::AttributeMap;
 use url::{Host, Url};
 use uuid::Uuid;
@@ -148,6 +148,8 @@ pub struct GraphConfig {
     /// How many requests the client may send, repetitions included. A loop must not use up what the
     /// application may ask for its other work.
     pub requests_max: u64,
+    /// The run that is asked for, which the log names.
+    pub run: Option<RunRef>,
 }
 
 /// The addresses of a config, checked and joined.

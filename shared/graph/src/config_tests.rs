@@ -11,6 +11,7 @@ fn config(graph_root: &str) -> GraphConfig {
         retry_ms_max: 1_000,
         request_ms_max: 1_000,
         requests_max: 1_000,
+        run: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
 use rollcall_ambient::Ambient;
+use rollcall_core::ids::RunRef;
 use serde_json::Value;
 use url::Url;
 
@@ -173,11 +174,12 @@ pub(crate) struct Http {
     pub(crate) ambient: Ambient,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
+    pub(crate) run: Option<RunRef>,
 }
 
 impl Http {
     pub(crate) fn retry(&self) -> Retry<'_> {
-        Retry::new(&self.ambient, self.limits)
+        Retry::new(&self.ambient, self.limits).of_run(self.run.as_ref())
     }
 
     /// Sends a call until its answer can be read.
@@ -268,20 +270,25 @@ impl Http {
         }
         let started_ms = self.ambient.now_ms();
         let received = self.transport.exchange(request).await;
-        let duration_ms = self.ambient.now_ms().saturating_sub(started_ms);
+        let took_ms = self.ambient.now_ms().saturating_sub(started_ms);
         match received {
             Ok(received) => {
-                log(call, &received, &client_request_id, duration_ms);
+                self.log(call, &received, &client_request_id, took_ms);
                 self.count(&received);
                 outcome(call, received, bearer.serial)
             }
             Err(lost) => {
                 tracing::debug!(
+                    event = "graph_silent",
+                    tenant = self
+                        .run
+                        .as_ref()
+                        .map(|it| tracing::field::display(&it.tenant)),
+                    run = self.run.as_ref().map(|it| it.run),
                     operation = call.operation,
                     client_request_id,
-                    duration_ms,
-                    cause = lost.cause,
-                    "Microsoft Graph gave no answer"
+                    took_ms,
+                    cause = lost.cause
                 );
                 Outcome::Faulty(Fault::passing(call.failed(Some(lost.cause)), None))
             }
@@ -297,21 +304,26 @@ impl Http {
             self.counters.charged(units);
         }
     }
-}
 
-fn log(call: &Call, received: &Received, client_request_id: &str, duration_ms: u64) {
-    tracing::debug!(
-        operation = call.operation,
-        status = received.status.as_u16(),
-        duration_ms,
-        client_request_id,
-        request_id = received.header("request-id"),
-        date = received.header("date"),
-        diagnostic = received.header("x-ms-ags-diagnostic"),
-        throttle_limit_percentage = received.header("x-ms-throttle-limit-percentage"),
-        throttle_information = received.header("x-ms-throttle-information"),
-        "Microsoft Graph answered"
-    );
+    fn log(&self, call: &Call, received: &Received, client_request_id: &str, took_ms: u64) {
+        tracing::debug!(
+            event = "graph_answered",
+            tenant = self
+                .run
+                .as_ref()
+                .map(|it| tracing::field::display(&it.tenant)),
+            run = self.run.as_ref().map(|it| it.run),
+            operation = call.operation,
+            status = received.status.as_u16(),
+            took_ms,
+            client_request_id,
+            graph_request_id = received.header("request-id"),
+            date = received.header("date"),
+            diagnostic = received.header("x-ms-ags-diagnostic"),
+            throttle_limit_percentage = received.header("x-ms-throttle-limit-percentage"),
+            throttle_information = received.header("x-ms-throttle-information")
+        );
+    }
 }
 
 fn outcome(call: &Call, received: Received, token_serial: u64) -> Outcome {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rollcall_ambient::Ambient;
+use rollcall_core::ids::RunRef;
 
 use crate::error::{FailedCall, GraphError};
 
@@ -68,6 +69,8 @@ pub(crate) struct Limits {
 pub(crate) struct Retry<'a> {
     ambient: &'a Ambient,
     limits: Limits,
+    /// For the log: what is asked for.
+    run: Option<&'a RunRef>,
     started_ms: u64,
     faults: u32,
     broken: u32,
@@ -82,12 +85,18 @@ impl<'a> Retry<'a> {
         Self {
             ambient,
             limits,
+            run: None,
             started_ms: ambient.now_ms(),
             faults: 0,
             broken: 0,
             sent: 0,
             token_renewed: false,
         }
+    }
+
+    /// The same for a run, which the log names.
+    pub(crate) fn of_run(self, run: Option<&'a RunRef>) -> Self {
+        Self { run, ..self }
     }
 
     /// How long the next attempt may take.
@@ -115,14 +124,16 @@ impl<'a> Retry<'a> {
             return Err(self.give_up(fault, tried_ms));
         }
         tracing::info!(
+            event = "graph_asked_again",
+            tenant = self.run.map(|it| tracing::field::display(&it.tenant)),
+            run = self.run.map(|it| it.run),
             operation = fault.call.operation,
             status = fault.call.status,
             code = fault.call.code,
-            request_id = fault.call.request_id,
+            graph_request_id = fault.call.request_id,
             cause = fault.call.cause,
             attempt = self.faults,
-            wait_ms,
-            "asking Microsoft Graph again"
+            wait_ms
         );
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         Ok(())

@@ -260,11 +260,11 @@ impl Tokens {
         let started_ms = self.ambient.now_ms();
         let received = self.transport.exchange(request).await;
         tracing::debug!(
+            event = "token_asked",
             operation = OPERATION,
-            status = received.as_ref().map_or(0, |it| it.status.as_u16()),
-            duration_ms = self.ambient.now_ms().saturating_sub(started_ms),
-            client_request_id,
-            "asked for an access token"
+            status = received.as_ref().ok().map(|it| it.status.as_u16()),
+            took_ms = self.ambient.now_ms().saturating_sub(started_ms),
+            client_request_id
         );
         match received {
             Ok(received) => match received.leads_away(OPERATION, &self.address) {

@@ -43,6 +43,7 @@ impl World {
             retry_ms_max: 20_000,
             request_ms_max: 5_000,
             requests_max: 100_000,
+            run: None,
         };
         let client = GraphClient::new(config, ambient).unwrap();
         Self {

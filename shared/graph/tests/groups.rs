@@ -54,6 +54,7 @@ impl World {
             retry_ms_max: 10_000,
             request_ms_max: 5_000,
             requests_max: 100_000,
+            run: None,
         };
         let client = GraphClient::new(config, Ambient::system()).unwrap();
         let (everybody, outer, inner) = {

@@ -30,8 +30,8 @@ where
     Step: Fn(App, Value, u64) -> Handled,
     Handled: Future<Output = Result<Value, HandlerError>>,
 {
-    rollcall_telemetry::init_lambda();
     let ambient = Ambient::system();
+    rollcall_telemetry::init_lambda(&ambient);
     let app = app(&ambient).await?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let stop_at_ms = stop_at_ms(ambient.now_ms(), event.context.deadline);

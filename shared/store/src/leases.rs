@@ -23,18 +23,16 @@ use crate::{Store, Table, keys};
 pub struct RunLease {
     run: RunRef,
     token: u64,
+    taken_from: Option<LeaseTerm>,
     lease_ms: u64,
     ttl_s: u64,
 }
 
 impl RunLease {
-    pub(crate) fn new(run: RunRef, token: u64, lease_ms: u64, ttl_s: u64) -> Self {
-        Self {
-            run,
-            token,
-            lease_ms,
-            ttl_s,
-        }
+    /// Whose lease lapsed before this one was granted; nobody's if the one before was given back.
+    #[must_use]
+    pub fn taken_from(&self) -> Option<&LeaseTerm> {
+        self.taken_from.as_ref()
     }
 
     /// Whose.
@@ -69,11 +67,18 @@ pub struct BatchLease {
     page: u32,
     owner: String,
     token: u64,
+    taken_from: Option<LeaseTerm>,
     lease_ms: u64,
     ttl_s: u64,
 }
 
 impl BatchLease {
+    /// Whose lease lapsed before this one was granted; nobody's if the one before was given back.
+    #[must_use]
+    pub fn taken_from(&self) -> Option<&LeaseTerm> {
+        self.taken_from.as_ref()
+    }
+
     /// Whose.
     #[must_use]
     pub fn run(&self) -> &RunRef {
@@ -196,6 +201,7 @@ impl Store {
             return Ok(AcquiredRun::Busy);
         };
         let condition = lease_may_be_taken(last_token, now_ms).and(run_state_in(step.states()));
+        let taken_from = record.lease.filter(was_not_given_back);
         let key = keys::run(run);
         let written = self
             .update_if(Table::Coordination, &key, &lease_changes(&term), &condition)
@@ -210,7 +216,13 @@ impl Store {
                 None => return Ok(AcquiredRun::Unknown),
             },
         };
-        let lease = RunLease::new(run.clone(), term.token, record.lease_ms, record.ttl_s);
+        let lease = RunLease {
+            run: run.clone(),
+            token: term.token,
+            taken_from,
+            lease_ms: record.lease_ms,
+            ttl_s: record.ttl_s,
+        };
         Ok(AcquiredRun::Granted(lease, Box::new(record)))
     }
 
@@ -293,6 +305,7 @@ impl Store {
             page,
             owner: owner.to_owned(),
             token: term.token,
+            taken_from: batch.lease.clone().filter(was_not_given_back),
             lease_ms: batch.lease_ms,
             ttl_s: batch.ttl_s,
         };
@@ -371,6 +384,11 @@ impl Store {
             Err(WriteFailure::Error(error)) => Err(error),
         }
     }
+}
+
+/// Whether whoever had a lease kept it to its end: he was killed, or is late.
+pub(crate) const fn was_not_given_back(lease: &LeaseTerm) -> bool {
+    lease.until_ms != GIVEN_BACK_MS
 }
 
 pub(crate) fn is_same_grant(stored: &LeaseTerm, granted: &LeaseTerm) -> bool {

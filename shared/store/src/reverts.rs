@@ -10,7 +10,7 @@ use crate::conditions::{
 use crate::error::{StoreError, WriteFailure};
 use crate::images::JournalPlace;
 use crate::journal::Cause;
-use crate::leases::{GIVEN_BACK_MS, is_same_grant, lease_changes};
+use crate::leases::{GIVEN_BACK_MS, is_same_grant, lease_changes, was_not_given_back};
 use crate::read::Range;
 use crate::row::{Item, Row, json, number, text};
 use crate::runs::read_lease;
@@ -66,9 +66,16 @@ impl RevertRecord {
 pub struct RevertLease {
     run: RunRef,
     token: u64,
+    taken_from: Option<LeaseTerm>,
 }
 
 impl RevertLease {
+    /// Whose lease lapsed before this one was granted; nobody's if the one before was given back.
+    #[must_use]
+    pub const fn taken_from(&self) -> Option<&LeaseTerm> {
+        self.taken_from.as_ref()
+    }
+
     /// The fencing number.
     #[must_use]
     pub const fn token(&self) -> u64 {
@@ -191,6 +198,7 @@ impl Store {
             return Ok(None);
         };
         let condition = lease_may_be_taken(last_token, now_ms).and(revert_runs());
+        let taken_from = record.lease.filter(was_not_given_back);
         let key = keys::revert(run);
         let changes = lease_changes(&term);
         let written = self.update_if(Table::Coordination, &key, &changes, &condition);
@@ -210,9 +218,12 @@ impl Store {
                 _ => return Ok(None),
             },
         };
-        let token = term.token;
-        let run = run.clone();
-        Ok(Some((RevertLease { run, token }, record)))
+        let lease = RevertLease {
+            run: run.clone(),
+            token: term.token,
+            taken_from,
+        };
+        Ok(Some((lease, record)))
     }
 
     /// Gives a revert's lease back.

@@ -59,7 +59,10 @@ impl App {
         record: &RunRecord,
     ) -> Result<GraphClient, GraphError> {
         let spent = record.usage.graph.requests;
-        let config = graph_config(settings, &self.secrets, spent)?;
+        let config = GraphConfig {
+            run: Some(record.run.clone()),
+            ..graph_config(settings, &self.secrets, spent)?
+        };
         let ambient = self.ambient.clone();
         match &self.transport {
             None => GraphClient::new(config, ambient),
@@ -73,6 +76,11 @@ impl App {
             store: self.store.metered(),
             ..self.clone()
         }
+    }
+
+    /// How many milliseconds have passed since then, for the log.
+    pub(crate) fn since_ms(&self, then_ms: u64) -> u64 {
+        self.ambient.now_ms().saturating_sub(then_ms)
     }
 
     /// What this invocation has used so far.
@@ -125,6 +133,7 @@ fn graph_config(
         retry_ms_max: settings.limits.graph_retry_seconds_max * 1_000,
         request_ms_max: GRAPH_REQUEST_MS_MAX,
         requests_max: GRAPH_REQUESTS_MAX.saturating_sub(spent),
+        run: None,
     })
 }
 

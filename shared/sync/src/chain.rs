@@ -59,6 +59,8 @@ pub(crate) struct Enumeration<'a> {
     used: &'a mut Used,
     stop_at_ms: u64,
     deadline_at_ms: u64,
+    /// How long the last page took to come, repetitions included.
+    fetched_in_ms: u64,
 }
 
 impl<'a> Enumeration<'a> {
@@ -89,6 +91,7 @@ impl<'a> Enumeration<'a> {
             used,
             stop_at_ms,
             deadline_at_ms: record.deadline_at_ms,
+            fetched_in_ms: 0,
         }
     }
 
@@ -185,7 +188,9 @@ impl<'a> Enumeration<'a> {
                 return Err(Stop::OutOfTime);
             }
             let fetched = fetch(self.graph, &self.next);
-            let is_last = match while_kept(&self.app.store, self.lease, fetched).await? {
+            let fetched = while_kept(&self.app.store, self.lease, fetched).await?;
+            self.fetched_in_ms = self.app.since_ms(now_ms);
+            let is_last = match fetched {
                 Ok(page) => self.commit(page).await?,
                 Err(GraphError::PageTokenExpired { .. }) if self.can_freshen() => {
                     self.freshen().await?;
@@ -297,7 +302,7 @@ impl<'a> Enumeration<'a> {
             generation = self.end.generation, page = self.end.page,
             token = self.lease.token(), delta = self.next.is_delta(),
             users = payload.sightings(), changed = payload.changed.len(), last = is_last,
-            graph_request_id = %request);
+            graph_request_id = %request, took_ms = self.fetched_in_ms);
         let doorbell = &self.app.doorbell;
         if !payload.changed.is_empty() {
             doorbell
@@ -360,7 +365,7 @@ impl<'a> Enumeration<'a> {
         self.freshened_after = self.end.page;
         let run = self.lease.run();
         info!(event = "link_freshened", tenant = %run.tenant, run = run.run,
-            generation = self.end.generation, page = self.end.page);
+            generation = self.end.generation, page = self.end.page, token = self.lease.token());
         let fetched = fetch(self.graph, &self.before);
         let next = match while_kept(&self.app.store, self.lease, fetched).await? {
             Ok(page) => page.next,
@@ -396,7 +401,8 @@ impl<'a> Enumeration<'a> {
     async fn begin_full(&mut self, why: &str) -> Result<(), Stop> {
         let run = self.lease.run();
         warn!(event = "generation_restarted", tenant = %run.tenant, run = run.run,
-            generation = self.end.generation + 1, from_delta = self.mode == RunMode::Delta,
+            generation = self.end.generation + 1, token = self.lease.token(),
+            from_delta = self.mode == RunMode::Delta,
             scope_guests = self.settings.scope.guests, error = why);
         self.new_generation().await?;
         self.prepare().await

@@ -57,6 +57,31 @@ pub(crate) struct BatchBell {
     pub(crate) waits: u32,
 }
 
+/// What a message is about, for the log.
+pub(crate) trait Place {
+    fn run(&self) -> Option<&RunRef>;
+    /// Generation and page, if it is about a batch.
+    fn batch(&self) -> Option<(u32, u32)> {
+        None
+    }
+}
+
+impl Place for RunBell {
+    fn run(&self) -> Option<&RunRef> {
+        Some(&self.run)
+    }
+}
+
+impl Place for BatchBell {
+    fn run(&self) -> Option<&RunRef> {
+        Some(&self.run)
+    }
+
+    fn batch(&self) -> Option<(u32, u32)> {
+        Some((self.generation, self.page))
+    }
+}
+
 /// Rings.
 #[derive(Debug, Clone)]
 pub(crate) struct Doorbell(Queues);

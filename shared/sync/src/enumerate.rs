@@ -16,6 +16,16 @@ pub(crate) struct Used {
     pub(crate) reported: Usage,
 }
 
+/// Tells who has a run now, for what, where the run stands, and whose lease lapsed before.
+pub(crate) fn tell_lease(step: &str, lease: &RunLease, record: &RunRecord, owner: &str) {
+    let (run, from) = (lease.run(), lease.taken_from());
+    info!(event = "run_leased", tenant = %run.tenant, run = run.run, step, token = lease.token(),
+        owner, mode = record.mode.name(), state = record.state.stored_name(),
+        generation = record.generation, page = record.last_page,
+        settings_revision = record.settings_revision,
+        from_token = from.map(|it| it.token), from_owner = from.map(|it| it.owner.as_str()));
+}
+
 impl App {
     /// Enumerates, or goes on enumerating, until the last page or until time is up.
     pub(crate) async fn enumerate(
@@ -35,8 +45,7 @@ impl App {
             // would go round for as long as the lease is kept.
             AcquiredRun::Busy | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
         };
-        info!(event = "run_leased", step = "enumerate", tenant = %run.tenant, run = run.run,
-            token = lease.token(), owner, generation = record.generation, page = record.last_page);
+        tell_lease("enumerate", &lease, &record, &owner);
         let mut used = Used::default();
         let ended = self
             .enumerate_under(&lease, &record, stop_at_ms, &mut used)
@@ -64,8 +73,8 @@ impl App {
                 let usage = self.usage(used.graph.as_ref()).since(&used.reported);
                 match self.store.fail_run(lease, reason, &detail, &usage).await {
                     Ok(()) => {
-                        warn!(event = "run_failed", tenant = %run.tenant, run = run.run, %reason,
-                            detail);
+                        warn!(event = "run_failed", tenant = %run.tenant, run = run.run,
+                            token = lease.token(), %reason, detail);
                         Ok(())
                     }
                     // Lost, ended, or past its first deactivation, where a run only rolls forward.
@@ -83,7 +92,8 @@ impl App {
                 Ok(())
             }
             Stop::OutOfTime => {
-                info!(event = "run_passed_on", tenant = %run.tenant, run = run.run);
+                info!(event = "run_passed_on", tenant = %run.tenant, run = run.run,
+                    token = lease.token());
                 match self.store.release_run(lease).await {
                     Err(rollcall_store::StoreError::LostLease) => Ok(()),
                     other => Ok(other?),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use crate::app::App;
-use crate::doorbell::{BatchBell, RunBell};
+use crate::doorbell::{BatchBell, Place, RunBell};
 use crate::error::HandlerError;
 
 /// What a schedule sends.
@@ -144,7 +144,7 @@ fn boxed<T>(step: impl Future<Output = Result<T, HandlerError>> + Send + 'static
 /// Handles the messages of an event one after the other. A message that cannot be read is
 /// acknowledged with a warning: it would not be readable the next time either. One whose turn comes when
 /// it is time to stop is given back: begun now, it would be cut off with a lease in its hands.
-async fn each_message<Bell: DeserializeOwned>(
+async fn each_message<Bell: DeserializeOwned + Place>(
     event: Value,
     ambient: &Ambient,
     stop_at_ms: u64,
@@ -154,9 +154,10 @@ async fn each_message<Bell: DeserializeOwned>(
         serde_json::from_value(event).map_err(|e| HandlerError::BadEvent(e.to_string()))?;
     let mut failures = Vec::new();
     for message in event.records {
-        let Some(bell) = read_bell(&message) else {
+        let Some(bell) = read_bell::<Bell>(&message) else {
             continue;
         };
+        let (of, batch) = (bell.run().cloned(), bell.batch());
         if ambient.now_ms() >= stop_at_ms {
             warn!(
                 event = "message_given_back",
@@ -164,7 +165,10 @@ async fn each_message<Bell: DeserializeOwned>(
             );
             failures.push(json!({ "itemIdentifier": message.message_id }));
         } else if let Err(problem) = step(bell).await {
-            error!(event = "message_failed", message_id = message.message_id, error = %problem);
+            error!(event = "message_failed", message_id = message.message_id,
+                tenant = of.as_ref().map(|it| tracing::field::display(&it.tenant)),
+                run = of.as_ref().map(|it| it.run),
+                generation = batch.map(|it| it.0), page = batch.map(|it| it.1), error = %problem);
             failures.push(json!({ "itemIdentifier": message.message_id }));
         }
     }
@@ -176,8 +180,9 @@ fn read_bell<Bell: DeserializeOwned>(message: &SqsMessage) -> Option<Bell> {
     match serde_json::from_str(body) {
         Ok(bell) => Some(bell),
         Err(problem) => {
+            // Not its words: they repeat what is in the message, which may be anybody's.
             warn!(event = "message_unreadable", message_id = message.message_id,
-                error = %problem);
+                problem = ?problem.classify(), column = problem.column());
             None
         }
     }
@@ -185,7 +190,15 @@ fn read_bell<Bell: DeserializeOwned>(message: &SqsMessage) -> Option<Bell> {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_core::ids::RunRef;
+
     use super::*;
+
+    impl Place for u32 {
+        fn run(&self) -> Option<&RunRef> {
+            None
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_whose_turn_comes_when_it_is_time_to_stop_is_given_back() {

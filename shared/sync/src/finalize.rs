@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use rollcall_core::plan::Deactivation;
 
 use crate::app::App;
-use crate::enumerate::Used;
+use crate::enumerate::{Used, tell_lease};
 use crate::error::{HandlerError, Stop};
 use crate::keep::while_kept;
 
@@ -35,8 +35,7 @@ impl App {
             // Whoever has it looks again when it gives it back: see `look_again`.
             AcquiredRun::Busy | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
         };
-        info!(event = "run_leased", step = "finalize", tenant = %run.tenant, run = run.run,
-            token = lease.token(), owner, state = record.state.stored_name());
+        tell_lease("finalize", &lease, &record, &owner);
         let mut used = Used::default();
         match self
             .finalize_under(&lease, &record, stop_at_ms, &mut used.graph)
@@ -90,7 +89,8 @@ impl App {
             match check_batches(&sealed(record)?, &facts) {
                 Ok(()) => {}
                 Err(NotProven::Open { open }) => {
-                    info!(event = "batches_open", tenant = %run.tenant, run = run.run, open);
+                    info!(event = "batches_open", tenant = %run.tenant, run = run.run,
+                        token = lease.token(), open);
                     return Ok(Progress::BatchesOpen);
                 }
                 Err(NotProven::Incomplete(detail)) => {
@@ -161,8 +161,8 @@ impl App {
             self.store
                 .hold_run(lease, record, (&held, &plan.totals), &usage)
                 .await?;
-            warn!(event = "run_held", tenant = %run.tenant, run = run.run, guard = ?trip.guard,
-                limit = trip.limit, value = trip.value, plan = held.plan,
+            warn!(event = "run_held", tenant = %run.tenant, run = run.run, token = lease.token(),
+                guard = ?trip.guard, limit = trip.limit, value = trip.value, plan = held.plan,
                 deactivations = held.deactivations);
             return Ok(Some(Progress::Ended));
         }
@@ -175,6 +175,9 @@ impl App {
         // Confirming the absent may have taken long.
         self.check_deadline(record)?;
         self.store.begin_applying(lease).await?;
+        info!(event = "applying_begun", tenant = %run.tenant, run = run.run,
+            token = lease.token(), plan = %plan.plan.hash(),
+            deactivations = plan.numbers.deactivations);
         Ok(None)
     }
 
@@ -189,11 +192,15 @@ impl App {
         self.store
             .complete_run(lease, record, (totals, &head.window), &self.usage(graph))
             .await?;
-        info!(event = "run_completed", tenant = %run.tenant, run = run.run,
-            mode = record.mode.name(),
+        info!(event = "run_completed", tenant = %run.tenant, run = run.run, token = lease.token(),
+            mode = record.mode.name(), took_ms = self.since_ms(record.started_at_ms),
             users_seen = totals.users_seen, created = totals.changes.created,
             updated = totals.changes.updated, reactivated = totals.changes.reactivated,
-            deactivated = totals.deactivated.total());
+            deactivated = totals.deactivated.total(), disabled = totals.deactivated.disabled,
+            deleted = totals.deactivated.deleted, not_found = totals.deactivated.not_found,
+            out_of_scope = totals.deactivated.out_of_scope,
+            contradicted = totals.kept.contradicted, unknown = totals.kept.unknown,
+            awaiting_confirmation = totals.kept.awaiting_confirmation);
         Ok(Progress::Ended)
     }
 

@@ -36,4 +36,5 @@ pub use app::{App, graph_client};
 pub use doorbell::Queues;
 pub use error::HandlerError;
 pub use events::stop_at_ms;
+pub use release::reject;
 pub use secrets::{Aws, Secrets};

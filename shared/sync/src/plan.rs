@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_core::batch::BatchState;
-use rollcall_core::counts::ChangeCounts;
+use rollcall_core::counts::{ChangeCounts, DeactivatedBy};
 use rollcall_core::evidence::{
     Answers, Evidence, RequestId, Resolution, Streak, StreakRule, resolve,
 };
@@ -56,12 +56,14 @@ impl App {
         graph: &mut Option<GraphClient>,
     ) -> Result<StoredPlan, Stop> {
         let run = lease.run();
+        let begun_at_ms = self.ambient.now_ms();
         let batches = while_kept(&self.store, lease, self.store.batches(run, None)).await??;
         let proving = self.prove(record, &batches);
         let proof = while_kept(&self.store, lease, proving).await??;
         info!(event = "run_proven", tenant = %run.tenant, run = run.run,
-            generation = record.generation, pages = proof.seal().pages,
-            sightings = proof.seal().sightings, users_seen = proof.users_seen());
+            token = lease.token(), generation = record.generation, pages = proof.seal().pages,
+            sightings = proof.seal().sightings, users_seen = proof.users_seen(),
+            took_ms = self.since_ms(begun_at_ms));
         let candidates = candidates(&proof, &batches);
         let leavers = leavers(&proof, &batches);
         let viewing = self.view(&proof, candidates.len() + leavers.len(), settings);
@@ -116,10 +118,14 @@ impl App {
             canaries: view.canaries_of(&plan),
             plan,
         };
-        info!(event = "plan_made", tenant = %run.tenant, run = run.run, plan = %stored.plan.hash(),
-            deactivations = stored.numbers.deactivations, active = view.active,
+        let by = by_reason(&stored.plan);
+        info!(event = "plan_made", tenant = %run.tenant, run = run.run, token = lease.token(),
+            plan = %stored.plan.hash(), deactivations = stored.numbers.deactivations,
+            disabled = by.disabled, deleted = by.deleted, not_found = by.not_found,
+            out_of_scope = by.out_of_scope, active = view.active,
+            users_seen = proof.users_seen(), users_seen_before = stored.numbers.users_seen_before,
             absent = view.absences.len(), contradicted = judged.contradicted,
-            awaiting_confirmation = judged.awaiting);
+            awaiting_confirmation = judged.awaiting, took_ms = self.since_ms(begun_at_ms));
         match self
             .store
             .store_plan(
@@ -130,7 +136,14 @@ impl App {
             )
             .await
         {
-            Ok(()) => Ok(stored),
+            Ok(()) => {
+                let held = head.held().into_iter();
+                for held in held.filter(|_| record.mode == RunMode::Full) {
+                    info!(event = "hold_superseded", tenant = %run.tenant, run = held,
+                        by_run = run.run);
+                }
+                Ok(stored)
+            }
             Err(error) => Err(settings_changed(error)),
         }
     }
@@ -283,6 +296,14 @@ impl App {
             domains,
         })
     }
+}
+
+fn by_reason(plan: &Plan) -> DeactivatedBy {
+    let mut by = DeactivatedBy::default();
+    for entry in plan.entries() {
+        by.count(entry.reason());
+    }
+    by
 }
 
 /// A plan that could not be stored since the settings are others by now fails its run.

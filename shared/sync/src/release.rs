@@ -10,7 +10,7 @@ use rollcall_core::run::FailReason;
 use rollcall_core::scope::Scope;
 use rollcall_core::settings::TenantSettings;
 use rollcall_graph::GraphClient;
-use rollcall_store::{Ruled, RunLease, RunRecord, StoredPlan};
+use rollcall_store::{Ruled, RunLease, RunRecord, Store, StoreError, StoredPlan};
 use tracing::{info, warn};
 
 use crate::app::App;
@@ -19,6 +19,18 @@ use crate::error::{HandlerError, Stop};
 use crate::keep::while_kept;
 use crate::members::check_canaries;
 use crate::plan::settings_changed;
+
+/// Drops a held plan. `by` is who did: it is kept with the run, and is in no log.
+///
+/// # Errors
+/// [`StoreError`] as DynamoDB answers.
+pub async fn reject(store: &Store, run: &RunRef, by: &str) -> Result<Ruled, StoreError> {
+    let ruled = store.reject_hold(run, by).await?;
+    if ruled == Ruled::Done {
+        info!(event = "hold_rejected", tenant = %run.tenant, run = run.run);
+    }
+    Ok(ruled)
+}
 
 impl App {
     /// Releases exactly this held plan, and rings the finalizer for it. `by` is who approved: it is
@@ -70,7 +82,7 @@ impl App {
             canaries: approved.canaries,
             plan,
         };
-        info!(event = "plan_released", tenant = %run.tenant, run = run.run,
+        info!(event = "plan_released", tenant = %run.tenant, run = run.run, token = lease.token(),
             plan = %released.plan.hash(), deactivations = released.numbers.deactivations, stays);
         let storing = self
             .store

@@ -42,11 +42,14 @@ impl App {
         let Some((lease, record)) = self.store.acquire_revert(run, &owner).await? else {
             return Ok(());
         };
-        info!(event = "revert_leased", tenant = %run.tenant, run = run.run,
-            token = lease.token(), owner);
+        let from = lease.taken_from();
+        info!(event = "revert_leased", tenant = %run.tenant, run = run.run, token = lease.token(),
+            owner, from_token = from.map(|it| it.token),
+            from_owner = from.map(|it| it.owner.as_str()));
         match self.revert_under(&lease, &record, stop_at_ms).await {
             Ok(true) => {
-                info!(event = "revert_ended", tenant = %run.tenant, run = run.run);
+                info!(event = "revert_ended", tenant = %run.tenant, run = run.run,
+                    token = lease.token());
                 Ok(())
             }
             Ok(false) => {

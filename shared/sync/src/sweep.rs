@@ -7,7 +7,7 @@ use rollcall_store::{AcquiredRun, BatchRecord, HOLD_DAYS_MAX, Ruled, RunRecord, 
 use tracing::{error, info, warn};
 
 use crate::app::App;
-use crate::enumerate::Used;
+use crate::enumerate::{Used, tell_lease};
 use crate::error::{HandlerError, Stop};
 
 /// A batch that was leased so often and is not done has something in it that cannot be worked on.
@@ -149,10 +149,12 @@ impl App {
         let run = &record.run;
         let lease = match self.store.acquire_run(run, RunStep::GiveUp, &owner).await? {
             AcquiredRun::Granted(lease, now) => {
-                info!(event = "run_leased", step = "give_up", tenant = %run.tenant, run = run.run,
-                    token = lease.token(), owner, state = now.state.stored_name());
+                tell_lease("give_up", &lease, &now, &owner);
                 if now.state == RunState::Failed {
-                    return Ok(self.store.close_failed_run(&lease).await?);
+                    self.store.close_failed_run(&lease).await?;
+                    info!(event = "run_closed", tenant = %run.tenant, run = run.run,
+                        token = lease.token());
+                    return Ok(());
                 }
                 lease
             }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_core::counts::ChangeCounts;
 use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::page::{ChangedSighting, PagePayload, Sighted};
 use rollcall_core::reconcile::SightingContext;
 use rollcall_core::run::RunState;
 use rollcall_core::settings::TenantSettings;
-use rollcall_core::status::{SightingOrder, StoredUser};
+use rollcall_core::status::{SightingOrder, Status, StoredUser};
 use rollcall_store::{
     AcquiredBatch, BatchLease, BatchRecord, BatchResult, StoreError, UserWrite,
     WRITES_PER_TRANSACTION_MAX,
@@ -36,22 +37,31 @@ impl App {
             .await?;
         let (lease, batch) = match acquired {
             AcquiredBatch::Granted(lease, batch) => (lease, batch),
-            AcquiredBatch::Waits => return self.doorbell.waiting_batch(bell).await,
+            AcquiredBatch::Waits => {
+                info!(event = "batch_waits", tenant = %run.tenant, run = run.run, generation, page,
+                    waits = bell.waits);
+                return self.doorbell.waiting_batch(bell).await;
+            }
             // Whoever finished it may have died before it rang.
             AcquiredBatch::Over => return self.ring_if_sealed(run).await,
             // As with a run: whoever has it rings again himself.
             AcquiredBatch::Busy | AcquiredBatch::Unknown => return Ok(()),
         };
+        let from = lease.taken_from();
         info!(event = "batch_leased", tenant = %run.tenant, run = run.run, generation, page,
-            token = lease.token(), owner);
+            token = lease.token(), owner, changed = batch.changed,
+            from_token = from.map(|it| it.token), from_owner = from.map(|it| it.owner.as_str()));
+        let leased_at_ms = self.ambient.now_ms();
         match self.work_under(&lease, &batch, stop_at_ms).await {
             Ok(()) => self.ring_if_sealed(run).await,
             Err(Stop::Lost) => {
                 warn!(event = "batch_lease_lost", tenant = %run.tenant, run = run.run, generation,
-                    page, token = lease.token());
+                    page, token = lease.token(), took_ms = self.since_ms(leased_at_ms));
                 Ok(())
             }
             Err(Stop::OutOfTime) => {
+                info!(event = "batch_passed_on", tenant = %run.tenant, run = run.run, generation,
+                    page, token = lease.token(), took_ms = self.since_ms(leased_at_ms));
                 match self.store.release_batch(&lease).await {
                     Ok(()) | Err(StoreError::LostLease) => {}
                     Err(error) => return Err(error.into()),
@@ -73,6 +83,7 @@ impl App {
         stop_at_ms: u64,
     ) -> Result<(), Stop> {
         let run = lease.run();
+        let leased_at_ms = self.ambient.now_ms();
         let settings = self.store.run_settings(run).await?;
         let page = self
             .store
@@ -84,7 +95,7 @@ impl App {
             batch,
             settings: &settings,
             result: BatchResult::default(),
-            kept_at_ms: self.ambient.now_ms(),
+            kept_at_ms: leased_at_ms,
         };
         let sightings = last_of_each(&page);
         for group in sightings.chunks(WRITES_PER_TRANSACTION_MAX) {
@@ -103,7 +114,7 @@ impl App {
             generation = batch.generation, page = batch.page, token = lease.token(), counted,
             created = result.changes.created, updated = result.changes.updated,
             reactivated = result.changes.reactivated, unknown = result.unknown,
-            candidates = result.candidates.len());
+            candidates = result.candidates.len(), took_ms = self.since_ms(leased_at_ms));
         Ok(())
     }
 
@@ -158,6 +169,7 @@ impl BatchWork<'_> {
             };
             match written {
                 Ok(()) => {
+                    self.tell(&writes, result.changes);
                     self.result.changes.add(result.changes);
                     self.result.unknown += result.unknown;
                     self.result.candidates.extend(result.candidates);
@@ -170,6 +182,25 @@ impl BatchWork<'_> {
         Err(Stop::Error(HandlerError::Store(StoreError::Changed {
             what: "a user, again and again,",
         })))
+    }
+
+    /// Tells what a transaction wrote: who became ACTIVE again one by one, the others as counts.
+    fn tell(&self, writes: &[UserWrite], changes: ChangeCounts) {
+        if writes.is_empty() {
+            return;
+        }
+        let (run, token) = (self.lease.run(), self.lease.token());
+        let (generation, page) = (self.batch.generation, self.batch.page);
+        info!(event = "users_written", tenant = %run.tenant, run = run.run, generation, page, token,
+            users = writes.len(), created = changes.created, updated = changes.updated,
+            reactivated = changes.reactivated);
+        for UserWrite { before, after } in writes {
+            let was_off = before.as_ref().filter(|it| it.status == Status::Inactive);
+            if let Some(before) = was_off.filter(|_| after.status == Status::Active) {
+                info!(event = "user_reactivated", tenant = %run.tenant, run = run.run, generation,
+                    page, token, id = %after.id, was = %before.reason);
+            }
+        }
     }
 
     fn decide(

@@ -5,10 +5,16 @@
 //! and with them names, addresses and tokens. It never decides what is logged, and on the command
 //! line it never writes to stdout.
 
+use std::fs::File;
 use std::io;
+use std::sync::Mutex;
 
+use jiff::Timestamp;
+use rollcall_ambient::Ambient;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -21,10 +27,11 @@ const OWN_TARGETS: &str = "rollcall";
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
 const LAMBDA_LEVEL_VARIABLE: &str = "AWS_LAMBDA_LOG_LEVEL";
 
-/// Logs to stderr: errors alone at -1, warnings too at 0, then "info", then "debug".
+/// Logs to stderr: errors alone at -1, warnings too at 0, then "info", then "debug". To `file`, if
+/// there is one, it logs as [`init_lambda`] does to stdout, from "info" on at least.
 ///
 /// Called a second time in a process, it changes nothing.
-pub fn init_cli(verbosity: i8) {
+pub fn init_cli(ambient: &Ambient, verbosity: i8, file: Option<File>) {
     let level = match verbosity {
         ..=-1 => LevelFilter::ERROR,
         0 => LevelFilter::WARN,
@@ -42,22 +49,56 @@ pub fn init_cli(verbosity: i8) {
         .with_ansi(false)
         .with_target(level >= LevelFilter::DEBUG)
         .with_filter(filter(level, of_libraries));
+    let level = level.max(LevelFilter::INFO);
+    let file = file.map(|file| json_layer(ambient, Mutex::new(file), level, of_libraries));
+    tell_panics();
     // A second call finds a subscriber in place, which is as good.
-    let _ = Registry::default().with(layer).try_init();
+    let _ = Registry::default().with(file).with(layer).try_init();
 }
 
 /// Logs to stdout as Lambda collects it: a JSON object a line, with the time and the event's fields
 /// beside each other, from the level of `AWS_LAMBDA_LOG_LEVEL` on ("info" if it is not set).
 ///
 /// Called a second time in a process, it changes nothing.
-pub fn init_lambda() {
+pub fn init_lambda(ambient: &Ambient) {
     let name = std::env::var(LAMBDA_LEVEL_VARIABLE).unwrap_or_default();
+    let level = lambda_level(&name);
+    tell_panics();
+    let of_libraries = level.min(LevelFilter::WARN);
     let _ = Registry::default()
-        .with(json_layer(io::stdout, lambda_level(&name)))
+        .with(json_layer(ambient, io::stdout, level, of_libraries))
         .try_init();
 }
 
-fn json_layer<W>(writer: W, level: LevelFilter) -> impl Layer<Registry>
+/// A panic becomes a line like any other, with its place. What it says is told only if it is a text
+/// of the source: one that was put together may hold anybody's data.
+fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let said = panic.payload().downcast_ref::<&'static str>().copied();
+        tracing::error!(event = "panicked", place, said);
+    }));
+}
+
+/// The time of a line.
+struct AmbientTime(Ambient);
+
+impl FormatTime for AmbientTime {
+    fn format_time(&self, to: &mut Writer<'_>) -> std::fmt::Result {
+        let now_ms = self.0.now_ms();
+        match i64::try_from(now_ms).map(Timestamp::from_millisecond) {
+            Ok(Ok(now)) => write!(to, "{now:.3}"),
+            _ => write!(to, "{now_ms}"),
+        }
+    }
+}
+
+fn json_layer<W>(
+    ambient: &Ambient,
+    writer: W,
+    level: LevelFilter,
+    of_libraries: LevelFilter,
+) -> impl Layer<Registry> + use<W>
 where
     W: for<'w> fmt::MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -65,8 +106,9 @@ where
         .json()
         .flatten_event(true)
         .with_current_span(false)
+        .with_timer(AmbientTime(ambient.clone()))
         .with_writer(writer)
-        .with_filter(filter(level, level.min(LevelFilter::WARN)))
+        .with_filter(filter(level, of_libraries))
 }
 
 fn filter(level: LevelFilter, of_libraries: LevelFilter) -> Targets {
@@ -108,7 +150,9 @@ mod tests {
     fn logged(level: LevelFilter, log: impl FnOnce()) -> Vec<String> {
         let sink = Sink::default();
         let writer = sink.clone();
-        let layer = json_layer(move || writer.clone(), level);
+        let of_libraries = level.min(LevelFilter::WARN);
+        let ambient = Ambient::system();
+        let layer = json_layer(&ambient, move || writer.clone(), level, of_libraries);
         tracing::subscriber::with_default(Registry::default().with(layer), log);
         let bytes = sink.0.lock().unwrap().clone();
         let text = String::from_utf8(bytes).unwrap();
@@ -153,6 +197,42 @@ mod tests {
             tracing::error!(target: "rollcall_store", "failure");
         });
         assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+
+    #[tokio::test]
+    async fn a_line_has_the_ambients_time() {
+        let writer = Sink::default();
+        let sink = writer.clone();
+        let ambient = Ambient::simulated(1_700_000_000_250, 1);
+        let level = LevelFilter::INFO;
+        let layer = json_layer(&ambient, move || writer.clone(), level, level);
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            tracing::info!(target: "rollcall_sync", "sealed");
+        });
+        let line = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            line.contains(r#""timestamp":"2023-11-14T22:13:20.25"#),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_panic_is_told_by_its_place_and_without_what_was_put_together() {
+        let name = "Adele Vance";
+        let lines = logged(LevelFilter::ERROR, || {
+            let before = std::panic::take_hook();
+            tell_panics();
+            let _ = std::panic::catch_unwind(|| panic!("{name} has no id"));
+            let _ = std::panic::catch_unwind(|| panic!("a page without a number"));
+            std::panic::set_hook(before);
+        });
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        for line in &lines {
+            assert!(line.contains(r#""event":"panicked""#), "{line}");
+            assert!(line.contains("telemetry/src/lib.rs:"), "{line}");
+            assert!(!line.contains("Adele"), "{line}");
+        }
+        assert!(lines[1].contains("a page without a number"), "{lines:?}");
     }
 
     #[test]

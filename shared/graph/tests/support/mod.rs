@@ -228,6 +228,7 @@ impl Server {
             retry_ms_max: 10_000,
             request_ms_max: 5_000,
             requests_max: 100_000,
+            run: None,
         }
     }
 

@@ -36,6 +36,7 @@ impl World {
             retry_ms_max,
             request_ms_max: 1_000,
             requests_max: 100_000,
+            run: None,
         };
         GraphClient::new(config, ambient).unwrap()
     }

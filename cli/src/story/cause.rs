@@ -1,0 +1,202 @@
+//! Why a run ended as it did, in one sentence.
+
+use super::{End, Hold, Lease, LeaseEnd, Plan, Story};
+
+/// In one sentence, for a person who has to decide what to do.
+pub(super) fn of(story: &Story) -> String {
+    match story.state {
+        End::Failed => failed(story),
+        End::Held | End::Rejected | End::Superseded => match &story.held {
+            Some(hold) => held(story, hold),
+            None => "The run was held, and the line that says why is missing.".into(),
+        },
+        End::Completed => completed(story),
+        End::Unknown => unknown(story),
+    }
+}
+
+fn failed(story: &Story) -> String {
+    let reason = story.reason.as_deref().unwrap_or_default();
+    let why = match reason {
+        "empty_enumeration" => "Microsoft Graph answered with an empty list of users",
+        "enumeration_unreliable" => "what Microsoft Graph listed cannot be a true list of users",
+        "incomplete" => "a page or a batch was missing, unreadable or did not add up",
+        "graph_denied" => "Microsoft Graph denied the application access",
+        "graph_unavailable" if story.graph.throttled > 0 => {
+            "Microsoft Graph throttled the application for longer than a request is tried"
+        }
+        "graph_unavailable" => {
+            "Microsoft Graph was not available for as long as a request is tried"
+        }
+        "credential_rejected" => "the application's credential was rejected",
+        "deadline" if story.graph.throttled > 0 => {
+            "the deadline passed while Microsoft Graph throttled the application"
+        }
+        "deadline" => "the deadline passed before the first deactivation",
+        "unsafe_link" => "a link of Microsoft Graph led to another address",
+        "settings_changed" => "the tenant's settings changed while the run was under way",
+        "group_unavailable" => "a group of the scope could not be read",
+        _ => "of a reason that this version does not know",
+    };
+    let detail = story.detail.as_deref().unwrap_or_default();
+    let what = troubles(story);
+    let before = if what.is_empty() {
+        String::new()
+    } else {
+        format!("; before that, {}", what.join("; "))
+    };
+    format!("It failed, since {why} ({reason}: {detail}){before}; nobody was switched off.")
+}
+
+fn held(story: &Story, hold: &Hold) -> String {
+    let guard = format!(
+        "the {} guard holds {} deactivations",
+        hold.guard, hold.deactivations
+    );
+    let why = match &story.plan {
+        Some(plan) => suspicion(story, hold, plan),
+        None => format!("{:.1} where {:.1} is allowed", hold.value, hold.limit),
+    };
+    let (is, ruling) = match hold.ruling {
+        None => ("is", "a person has to decide".to_owned()),
+        Some("lapsed") => ("was", "nobody decided, and the hold lapsed".to_owned()),
+        Some("superseded") => ("was", "a later full run's plan took its place".to_owned()),
+        Some(how) => ("was", format!("a person {how} it")),
+    };
+    format!("It {is} held, since {why}: {guard}; {ruling}.")
+}
+
+/// What most likely made the plan so large.
+fn suspicion(story: &Story, hold: &Hold, plan: &Plan) -> String {
+    let before = plan.users_seen_before.unwrap_or_default();
+    if hold.guard == "shrink" {
+        let found_alive = match plan.contradicted {
+            0 => String::new(),
+            found => format!(", and {found} of those missing were found alive by id"),
+        };
+        return format!(
+            "part of the list of users was lost: {} were seen where the last full run saw \
+             {before}{found_alive}",
+            plan.users_seen
+        );
+    }
+    let of_all = plan.deactivations;
+    let most = |part: u64| part * 2 > of_all;
+    if most(plan.out_of_scope) {
+        let out = plan.out_of_scope;
+        return match (story.settings_revision_before, story.settings_revision) {
+            (Some(before), Some(now)) if before != now => format!(
+                "the tenant's settings were edited (revision {before} to {now}), and {out} of \
+                 {of_all} would go since the edited scope leaves them out"
+            ),
+            _ => format!(
+                "{out} of {of_all} would go as out of scope: the scope was edited, or what it tests \
+                 changed at the source"
+            ),
+        };
+    }
+    if most(plan.disabled) {
+        return format!("{} of {of_all} were disabled at the source", plan.disabled);
+    }
+    if most(plan.deleted) {
+        return format!("{} of {of_all} were deleted at the source", plan.deleted);
+    }
+    if most(plan.not_found) {
+        return format!("{} of {of_all} were not found again", plan.not_found);
+    }
+    format!("many users would go, for several reasons, {of_all} in all")
+}
+
+fn completed(story: &Story) -> String {
+    let approved = story.held.as_ref().map_or("", |_| " after an approval");
+    let mut what = troubles(story);
+    if !story.contradicted.is_empty() {
+        let count = story.contradicted.len();
+        let missing = format!(
+            "the list left out, or showed as gone, {count} who were found alive by id and kept"
+        );
+        what.insert(0, missing);
+    }
+    if what.is_empty() {
+        return format!("It completed{approved}; nothing went wrong.");
+    }
+    format!(
+        "It completed{approved}, although {}; what it did rests on its proof all the same.",
+        what.join("; ")
+    )
+}
+
+fn unknown(story: &Story) -> String {
+    let step = match story.leases.last() {
+        Some(lease) => lease.step.as_deref().unwrap_or("an unknown step"),
+        None => "the start",
+    };
+    let what = troubles(story);
+    let trouble = if what.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", what.join("; "))
+    };
+    format!("No line tells of an end: the last that is known is {step}{trouble}.")
+}
+
+/// What went wrong on the way and was got over, the worst first.
+fn troubles(story: &Story) -> Vec<String> {
+    let mut what = Vec::new();
+    let batches = || story.pages.iter().flat_map(|page| &page.leases);
+    let late = count(story.leases.iter().chain(batches()), LeaseEnd::Lost);
+    if late > 0 {
+        what.push(format!(
+            "{late} {} late: the lease was lost, and nothing more was written under it",
+            plural(late, "function was", "functions were")
+        ));
+    }
+    let killed = count(story.leases.iter().chain(batches()), LeaseEnd::TakenOver);
+    if killed > 0 {
+        what.push(format!(
+            "{killed} {} killed or cut off: the lease lapsed, and another went on",
+            plural(killed, "function was", "functions were")
+        ));
+    }
+    if let Some(last) = story.generations.last() {
+        what.push(format!(
+            "the enumeration began again, up to generation {}, since {}",
+            last.generation, last.because
+        ));
+    }
+    let freshened = story.graph.links_freshened;
+    if freshened > 0 {
+        what.push(format!(
+            "{freshened} page {} expired and {} replaced",
+            plural(freshened, "link", "links"),
+            plural(freshened, "was", "were")
+        ));
+    }
+    if story.graph.throttled > 0 {
+        what.push(format!(
+            "Microsoft Graph throttled {} requests; {} s were waited",
+            story.graph.throttled,
+            story.graph.waited_ms / 1_000
+        ));
+    } else if story.graph.asked_again > 0 {
+        what.push(format!(
+            "Microsoft Graph had to be asked again {} times",
+            story.graph.asked_again
+        ));
+    }
+    if story.graph.delta_left_out {
+        what.push("the changes made while the users were listed were left to the next run".into());
+    }
+    if !story.errors.is_empty() {
+        what.push(format!("{} messages failed", story.errors.len()));
+    }
+    what
+}
+
+fn count<'a>(leases: impl Iterator<Item = &'a Lease>, how: LeaseEnd) -> u64 {
+    leases.filter(|lease| lease.ended == how).count() as u64
+}
+
+const fn plural(count: u64, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
