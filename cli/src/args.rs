@@ -27,6 +27,16 @@ pub(crate) struct Global {
     /// Where the local stack keeps its data; made if missing [default: the platform's data folder]
     #[arg(long, global = true, value_name = "DIR", env = "ROLLCALL_LOCAL")]
     pub(crate) local: Option<PathBuf>,
+    /// Work on a deployed stack instead, by its name in CloudFormation; region and credentials come
+    /// from the environment, as for the AWS command line
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "ROLLCALL_STACK",
+        conflicts_with = "local"
+    )]
+    pub(crate) stack: Option<String>,
     /// Print results as one JSON object a line on stdout, and nothing else there
     #[arg(long, global = true)]
     pub(crate) json: bool,
