@@ -7,6 +7,7 @@ Needs cfn-lint, for its reader of CloudFormation's YAML. See README.md for how t
 """
 
 import copy
+import json
 import unittest
 from pathlib import Path
 
@@ -14,39 +15,33 @@ from cfnlint.decode import decode
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 
-# Everything that a role may name. No delete, no batch write, and so no action that a pattern
-# could widen: an entry is taken literally.
-TABLE_READS = {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query"}
+# What the functions ask of the tables and queues: function, place, action, kinds of keys. Recorded by
+# tests/end-to-end/tests/calls.rs, which fails when it is not what they do.
+CALLS = json.loads((Path(__file__).parent / "calls.json").read_text())
+
+FUNCTIONS = {"enumerator": "Enumerate", "worker": "Batch", "finalizer": "Finalize"}
+QUEUES = {"enumerate": "EnumerateQueue", "batch": "BatchQueue", "finalize": "FinalizeQueue"}
+TABLES = {"directory": "DirectoryTable", "coordination": "CoordinationTable"}
+
+# Whatever the functions did: no role has these.
+NEVER = {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
 TABLE_WRITES = {"dynamodb:PutItem", "dynamodb:UpdateItem"}
-ACTIONS = (
-    TABLE_READS
-    | TABLE_WRITES
-    | {
-        # Asserts without writing: the lease check of a transaction.
-        "dynamodb:ConditionCheckItem",
-        "lambda:InvokeFunction",
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-        "secretsmanager:GetSecretValue",
-        # The three that Lambda's own poller needs to read a queue: a message that was worked on
-        # is deleted from the queue.
-        "sqs:DeleteMessage",
-        "sqs:GetQueueAttributes",
-        "sqs:ReceiveMessage",
-        "sqs:SendMessage",
-        "sts:GetWebIdentityToken",
-    }
+# And nobody writes these who must not: the role, the table, the kinds of keys.
+NO_WRITER = (
+    ("EnumeratorRole", "DirectoryTable", {"user"}),
+    ("WorkerRole", "CoordinationTable", {"head", "plan", "revert", "tenants"}),
 )
-# The two actions whose resources are not in the template, each alone in its statement: the one
+# The one kind of key that is a whole partition key; the others begin one, up to a #.
+WHOLE_KINDS = {"tenants"}
+
+# The actions whose resources are not in the template, each with no other in its statement: the one
 # resource that it may have, and the conditions that it must have then.
+SECRETS = {
+    "Fn::Sub": "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}"
+    ":secret:${SecretsPrefix}*"
+}
 ELSEWHERE = {
-    "secretsmanager:GetSecretValue": (
-        {
-            "Fn::Sub": "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}"
-            ":secret:${SecretsPrefix}*"
-        },
-        None,
-    ),
+    "secretsmanager:GetSecretValue": (SECRETS, None),
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_outbound_policies.html
     "sts:GetWebIdentityToken": (
         "*",
@@ -62,22 +57,58 @@ ELSEWHERE = {
             "NumericLessThanEquals": {"sts:DurationSeconds": 300},
         },
     ),
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
+    "xray:PutTelemetryRecords": ("*", None),
+    "xray:PutTraceSegments": ("*", None),
 }
 # Who asks Microsoft, and so needs what proves the application.
-CREDENTIAL_USERS = {"EnumeratorRole", "FinalizerRole"}
-DIRECTORY_WRITERS = {"FinalizerRole", "WorkerRole"}
-# Which queues each function rings. A step whose time is up rings for itself again.
-RINGS = {
-    "EnumeratorRole": {"EnumerateQueue", "BatchQueue", "FinalizeQueue"},
-    "WorkerRole": {"BatchQueue", "FinalizeQueue"},
-    "FinalizerRole": {"EnumerateQueue", "BatchQueue", "FinalizeQueue"},
-}
+CREDENTIAL_USERS = {"enumerator", "finalizer"}
+
+
+def expected_permissions():
+    """What each role has to allow: role to (action, resource, kind of key). Nothing else may be."""
+    expected = {
+        "ScheduleRole": {
+            ("lambda:InvokeFunction", "EnumeratorFunction", None),
+            ("lambda:InvokeFunction", "FinalizerFunction", None),
+            ("sqs:SendMessage", "ScheduleDeadLetterQueue", None),
+        }
+    }
+    for function, queue in FUNCTIONS.items():
+        name = function.capitalize()
+        allowed = {
+            ("logs:CreateLogStream", f"{name}LogGroup", None),
+            ("logs:PutLogEvents", f"{name}LogGroup", None),
+            ("xray:PutTelemetryRecords", "elsewhere", None),
+            ("xray:PutTraceSegments", "elsewhere", None),
+            # The three that Lambda's own poller needs to read a queue: a message that was worked
+            # on is deleted from the queue.
+            ("sqs:DeleteMessage", f"{queue}Queue", None),
+            ("sqs:GetQueueAttributes", f"{queue}Queue", None),
+            ("sqs:ReceiveMessage", f"{queue}Queue", None),
+        }
+        if function in CREDENTIAL_USERS:
+            allowed.add(("secretsmanager:GetSecretValue", "elsewhere", None))
+            allowed.add(("sts:GetWebIdentityToken", "elsewhere", None))
+        for place, actions in CALLS[function].items():
+            for action, kinds in actions.items():
+                for kind in kinds:
+                    if place == "queues":
+                        allowed.add((f"sqs:{action}", QUEUES[kind], None))
+                    else:
+                        allowed.add((f"dynamodb:{action}", TABLES[place], kind))
+        expected[f"{name}Role"] = allowed
+    return expected
+
 
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 VISIBILITY_PER_TIMEOUT_MIN = 6
 RECEIVE_COUNT_MIN = 5
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 RETENTION_DEFAULT_SECONDS = 345_600
+# 1024 of CloudWatch, less what the names of the resources add.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+ALARM_DESCRIPTION_MAX = 760
 
 
 def of_type(template, kind):
@@ -107,54 +138,99 @@ def statements(role):
         yield from as_list(policy["PolicyDocument"]["Statement"])
 
 
-def role_findings(template):
-    for name, role in of_type(template, "AWS::IAM::Role").items():
-        if "ManagedPolicyArns" in role["Properties"]:
-            yield f"{name}: a managed policy, whose actions are not named here"
-        for statement in statements(role):
-            where = f"{name}, {statement.get('Sid', 'a statement without Sid')}"
-            if not {"Action", "Resource"} <= statement.keys():
-                yield f"{where}: names what it does not cover"
+def leading_kinds(statement):
+    """The kinds of keys that a statement about a table is limited to, or None if it is not.
+
+    `ForAllValues` holds when a request has no key at all, such as a scan; `Null` says that it has.
+    """
+    condition = statement.get("Condition", {})
+    keys = condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys")
+    if keys is None or condition != limited_to(keys):
+        return None
+    kinds = {key if key in WHOLE_KINDS else key.removesuffix("#*") for key in keys}
+    return kinds if as_keys(kinds) == sorted(keys) else None
+
+
+def limited_to(keys):
+    return {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+
+
+def as_keys(kinds):
+    return sorted(kind if kind in WHOLE_KINDS else f"{kind}#*" for kind in kinds)
+
+
+def permissions(template, role):
+    """What a role allows: (action, resource, kind of key). Whatever is not understood is a finding."""
+    allowed, problems = set(), []
+    for statement in statements(template["Resources"][role]):
+        where = f"{role}, {statement.get('Sid', 'a statement without Sid')}"
+        if not {"Action", "Resource"} <= statement.keys() or statement.get("Effect") != "Allow":
+            problems.append(f"{where}: does not say what it allows on what")
+            continue
+        actions = as_list(statement["Action"])
+        if ELSEWHERE.keys() & set(actions):
+            problems += elsewhere_problems(where, statement, actions)
+            allowed |= {(action, "elsewhere", None) for action in actions}
+            continue
+        for resource in as_list(statement["Resource"]):
+            name = target(resource)
+            if name not in template["Resources"]:
+                problems.append(f"{where}: {resource} is not one resource of this template")
                 continue
-            for action in as_list(statement["Action"]):
-                if action not in ACTIONS:
-                    yield f"{where}: {action} is not an action that a role may have"
-                writes = action in TABLE_WRITES and name not in DIRECTORY_WRITERS
-                if writes and "DirectoryTable" in map(target, as_list(statement["Resource"])):
-                    yield f"{where}: {action} on the directory"
-            yield from elsewhere_findings(name, where, statement)
-            for resource in as_list(statement["Resource"]):
-                if not isinstance(statement["Action"], list) and statement["Action"] in ELSEWHERE:
+            kinds = {None}
+            if name == "DirectoryTable":
+                kinds = {"user"}
+            if name == "CoordinationTable":
+                kinds = leading_kinds(statement)
+                if kinds is None:
+                    problems.append(f"{where}: not limited to kinds of keys, each whole")
                     continue
-                if target(resource) not in template["Resources"]:
-                    yield f"{where}: {resource} is not one resource of this template"
-    for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"):
-        for name in of_type(template, kind):
-            yield f"{name}: permissions outside a role"
+            allowed |= {(action, name, kind) for action in actions for kind in kinds}
+    return allowed, problems
 
 
-def elsewhere_findings(name, where, statement):
+def elsewhere_problems(where, statement, actions):
     """What is wrong with a statement about what the template does not have."""
-    for action in ELSEWHERE.keys() & set(as_list(statement["Action"])):
-        resource, condition = ELSEWHERE[action]
-        if name not in CREDENTIAL_USERS:
-            yield f"{where}: {action} by a function that never asks Microsoft"
-        if statement["Action"] != action or statement["Resource"] != resource:
+    for action in actions:
+        resource, condition = ELSEWHERE.get(action, (None, None))
+        if statement["Resource"] != resource:
             yield f"{where}: {action} on more than it needs"
-        if statement.get("Condition") != condition:
+        elif statement.get("Condition") != condition:
             yield f"{where}: {action} without its conditions"
 
 
-def ring_findings(template):
-    for name, queues in RINGS.items():
-        may = {
-            target(resource)
-            for statement in statements(template["Resources"][name])
-            if "sqs:SendMessage" in as_list(statement.get("Action", []))
-            for resource in as_list(statement["Resource"])
-        }
-        if may != queues:
-            yield f"{name}: may ring {sorted(map(str, may))}, rings {sorted(queues)}"
+def told(permission):
+    action, resource, kind = permission
+    return f"{action} on {resource}" + (f", {kind}" if kind else "")
+
+
+def role_findings(template):
+    expected = expected_permissions()
+    for name, role in of_type(template, "AWS::IAM::Role").items():
+        if "ManagedPolicyArns" in role["Properties"]:
+            yield f"{name}: a managed policy, whose actions are not named here"
+        if name not in expected:
+            yield f"{name}: a role that nobody needs"
+            continue
+        allowed, problems = permissions(template, name)
+        yield from problems
+        for permission in sorted(expected[name] - allowed, key=str):
+            yield f"{name}: {told(permission)} is needed and not allowed"
+        for permission in sorted(allowed - expected[name], key=str):
+            yield f"{name}: {told(permission)} is allowed and not needed"
+        for action, resource, kind in sorted(allowed, key=str):
+            if action in NEVER or "*" in action:
+                yield f"{name}: {action} is not an action that a role may have"
+            for role_name, table, kinds in NO_WRITER:
+                if (name, resource) == (role_name, table) and kind in kinds:
+                    if action in TABLE_WRITES:
+                        yield f"{name}: {told((action, resource, kind))} must never be allowed"
+    for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"):
+        for name in of_type(template, kind):
+            yield f"{name}: permissions outside a role"
 
 
 def function_findings(template):
@@ -166,10 +242,12 @@ def function_findings(template):
         if role not in of_type(template, "AWS::IAM::Role") or role in roles:
             yield f"{name}: no role of its own"
         roles.add(role)
-        if target(properties["LoggingConfig"]["LogGroup"]) not in of_type(
-            template, "AWS::Logs::LogGroup"
-        ):
+        group = target(properties["LoggingConfig"]["LogGroup"])
+        groups = of_type(template, "AWS::Logs::LogGroup")
+        if group not in groups:
             yield f"{name}: no log group of its own"
+        elif "RetentionInDays" not in groups[group]["Properties"]:
+            yield f"{name}: its logs are kept for ever"
         for event_name, event in properties["Events"].items():
             yield from event_findings(template, f"{name}, {event_name}", properties, event)
 
@@ -183,6 +261,8 @@ def event_findings(template, where, function, event):
         yield f"{where}: more than one message an invocation"
     if properties.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
         yield f"{where}: does not report failed messages one by one"
+    if "MaximumConcurrency" not in properties.get("ScalingConfig", {}):
+        yield f"{where}: nothing limits how many are worked on at once"
     queue = template["Resources"][target(properties["Queue"])]["Properties"]
     if queue["VisibilityTimeout"] < VISIBILITY_PER_TIMEOUT_MIN * function["Timeout"]:
         yield f"{where}: the queue's visibility timeout is under six times the function's timeout"
@@ -195,7 +275,20 @@ def queue_findings(template):
         for queue in queues.values()
         if "RedrivePolicy" in queue["Properties"]
     }
+    dead_letter |= {
+        target(schedule["Properties"]["Target"]["DeadLetterConfig"]["Arn"])
+        for schedule in of_type(template, "AWS::Scheduler::Schedule").values()
+        if "DeadLetterConfig" in schedule["Properties"]["Target"]
+    }
+    over_tls = {
+        target(queue)
+        for policy in of_type(template, "AWS::SQS::QueuePolicy").values()
+        for queue in policy["Properties"]["Queues"]
+        if denies_without_tls(policy, target(queue))
+    }
     for name, queue in queues.items():
+        if name not in over_tls:
+            yield f"{name}: may be reached without TLS"
         if name in dead_letter:
             continue
         redrive = queue["Properties"].get("RedrivePolicy")
@@ -209,6 +302,17 @@ def queue_findings(template):
             yield f"{name}: its dead-letter queue keeps messages no longer than itself"
 
 
+def denies_without_tls(policy, queue):
+    return any(
+        statement["Effect"] == "Deny"
+        and statement["Principal"] == "*"
+        and statement["Action"] == "sqs:*"
+        and target(statement["Resource"]) == queue
+        and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+    )
+
+
 def retention_seconds(queue):
     return queue["Properties"].get("MessageRetentionPeriod", RETENTION_DEFAULT_SECONDS)
 
@@ -219,6 +323,10 @@ def table_findings(template):
         for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
             if table.get(policy) != "Retain":
                 yield f"{name}: {policy} is not Retain"
+        if properties.get("DeletionProtectionEnabled") is not True:
+            yield f"{name}: anybody who may delete a table may delete it"
+        if properties.get("BillingMode") != "PAY_PER_REQUEST":
+            yield f"{name}: its capacity is not on demand"
         recovery = properties.get("PointInTimeRecoverySpecification", {})
         if recovery.get("PointInTimeRecoveryEnabled") is not True:
             yield f"{name}: no point-in-time recovery"
@@ -228,8 +336,58 @@ def table_findings(template):
             yield f"{name}: {'items expire' if expires else 'items never expire'}"
 
 
+def schedule_findings(template):
+    for name, schedule in of_type(template, "AWS::Scheduler::Schedule").items():
+        aim = schedule["Properties"]["Target"]
+        if not {"MaximumEventAgeInSeconds", "MaximumRetryAttempts"} <= aim.get("RetryPolicy", {}).keys():
+            yield f"{name}: is tried again for a whole day"
+        if "DeadLetterConfig" not in aim:
+            yield f"{name}: what it cannot start is not kept"
+
+
+def alarm_findings(template):
+    """Whatever can go wrong has an alarm, which tells somebody, in words, with a command."""
+    watched = set()
+    for name, alarm in of_type(template, "AWS::CloudWatch::Alarm").items():
+        properties = alarm["Properties"]
+        dimensions = properties.get("Dimensions", [])
+        of = target(dimensions[0]["Value"]) if dimensions else None
+        watched.add((of, properties["MetricName"]))
+        text = properties.get("AlarmDescription", {}).get("Fn::Sub", "")
+        if "aws " not in text and "rollcall --stack" not in text:
+            yield f"{name}: does not say what to type"
+        if len(text) > ALARM_DESCRIPTION_MAX:
+            yield f"{name}: its description is longer than {ALARM_DESCRIPTION_MAX}"
+        if [target(action) for action in properties.get("AlarmActions", [])] != ["AlarmTopic"]:
+            yield f"{name}: tells nobody"
+    for function in of_type(template, "AWS::Serverless::Function"):
+        for metric in ("Errors", "Throttles", "Duration"):
+            if (function, metric) not in watched:
+                yield f"{function}: no alarm of its {metric}"
+    for queue in of_type(template, "AWS::SQS::Queue"):
+        is_dead = "DeadLetter" in queue
+        metric = "ApproximateNumberOfMessagesVisible" if is_dead else "ApproximateAgeOfOldestMessage"
+        if (queue, metric) not in watched:
+            yield f"{queue}: no alarm of its {metric}"
+
+
+def parameter_findings(template):
+    for name, parameter in template["Parameters"].items():
+        for part in ("Default", "Description"):
+            if part not in parameter:
+                yield f"{name}: a parameter without {part}"
+
+
 def findings(template):
-    checks = (role_findings, ring_findings, function_findings, queue_findings, table_findings)
+    checks = (
+        role_findings,
+        function_findings,
+        queue_findings,
+        table_findings,
+        schedule_findings,
+        alarm_findings,
+        parameter_findings,
+    )
     return [finding for check in checks for finding in check(template)]
 
 
@@ -237,30 +395,34 @@ def load():
     template, errors = decode(str(TEMPLATE))
     if errors:
         raise AssertionError(f"{TEMPLATE.name} cannot be read: {errors}")
-    return template
+    # Without where each part stands in the file.
+    return json.loads(json.dumps(template))
+
+
+LOADED = load()
 
 
 class TheTemplate(unittest.TestCase):
     def test_has_what_the_policy_is_about(self):
-        template = load()
+        template = LOADED
         for kind, count in {
             "AWS::DynamoDB::Table": 2,
             "AWS::IAM::Role": 4,
-            "AWS::SQS::Queue": 6,
+            "AWS::SQS::Queue": 7,
             "AWS::Scheduler::Schedule": 3,
             "AWS::Serverless::Function": 3,
         }.items():
             self.assertEqual(len(of_type(template, kind)), count, kind)
 
     def test_keeps_the_policy(self):
-        self.assertEqual(findings(load()), [])
+        self.assertEqual(findings(LOADED), [])
 
 
 class ThePolicy(unittest.TestCase):
     """Each test breaks one rule of a good template."""
 
     def setUp(self):
-        self.template = copy.deepcopy(load())
+        self.template = copy.deepcopy(LOADED)
         self.resources = self.template["Resources"]
 
     def properties(self, name):
@@ -272,22 +434,139 @@ class ThePolicy(unittest.TestCase):
     def notices(self, *expected):
         self.assertEqual(sorted(findings(self.template)), sorted(expected))
 
+    def add(self, role, action, resource, kind=None):
+        """Allows a role one thing more."""
+        policy = self.properties(role)["Policies"][0]["PolicyDocument"]
+        more = {
+            "Sid": "More",
+            "Effect": "Allow",
+            "Action": action,
+            "Resource": {"Fn::GetAtt": [resource, "Arn"]},
+        }
+        if resource == "CoordinationTable":
+            more["Condition"] = limited_to(as_keys({kind}))
+        policy["Statement"].append(more)
+
+    def drop(self, role, permission):
+        """Takes one permission away, and leaves the others of its statement."""
+        action, resource, kind = permission
+        for statement in list(statements(self.resources[role])):
+            actions = as_list(statement["Action"])
+            names = [target(one) or "elsewhere" for one in as_list(statement["Resource"])]
+            if action not in actions or resource not in names:
+                continue
+            if resource == "CoordinationTable" and kind not in leading_kinds(statement):
+                continue
+            policy = self.properties(role)["Policies"][0]["PolicyDocument"]
+            policy["Statement"].remove(statement)
+            rest = copy.deepcopy(statement)
+            rest["Action"] = [one for one in actions if one != action]
+            if rest["Action"]:
+                policy["Statement"].append(rest)
+            this = copy.deepcopy(statement)
+            this["Action"] = action
+            if resource == "CoordinationTable":
+                left = leading_kinds(statement) - {kind}
+                this["Condition"] = limited_to(as_keys(left))
+                if left:
+                    policy["Statement"].append(this)
+            elif len(names) > 1:
+                this["Resource"] = [
+                    one for one in statement["Resource"] if target(one) != resource
+                ]
+                policy["Statement"].append(this)
+            return
+        self.fail(f"{role} does not allow {told(permission)}")
+
+    def test_notices_each_needed_permission_that_is_taken_away(self):
+        for role, needed in expected_permissions().items():
+            for permission in sorted(needed, key=str):
+                with self.subTest(role=role, permission=permission):
+                    self.setUp()
+                    self.drop(role, permission)
+                    self.notices(f"{role}: {told(permission)} is needed and not allowed")
+
+    def test_notices_each_permission_on_the_tables_that_is_not_needed(self):
+        expected = expected_permissions()
+        on_tables = [p for needed in expected.values() for p in needed if p[1] in TABLES.values()]
+        actions = {action for action, _, _ in on_tables}
+        places = {(table, kind) for _, table, kind in on_tables}
+        for role, needed in expected.items():
+            for action in actions:
+                for table, kind in places:
+                    permission = (action, table, kind)
+                    if permission in needed:
+                        continue
+                    with self.subTest(role=role, permission=permission):
+                        self.setUp()
+                        self.add(role, *permission)
+                        found = findings(self.template)
+                        self.assertIn(f"{role}: {told(permission)} is allowed and not needed", found)
+
+    def test_notices_each_queue_that_is_rung_for_nothing(self):
+        for role, needed in expected_permissions().items():
+            for queue in of_type(self.template, "AWS::SQS::Queue"):
+                permission = ("sqs:SendMessage", queue, None)
+                if permission not in needed:
+                    self.setUp()
+                    self.add(role, *permission)
+                    self.notices(f"{role}: {told(permission)} is allowed and not needed")
+
     def test_notices_an_action_that_deletes_writes_in_bulk_or_is_a_pattern(self):
         for action in ("dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:*", "*"):
             with self.subTest(action):
                 self.setUp()
-                self.statement("WorkerRole", "WriteTheDirectory")["Action"].append(action)
+                self.add("WorkerRole", action, "DirectoryTable")
                 self.notices(
-                    f"WorkerRole, WriteTheDirectory: {action} is not an action that a role may have"
+                    f"WorkerRole: {action} on DirectoryTable, user is allowed and not needed",
+                    f"WorkerRole: {action} is not an action that a role may have",
                 )
 
     def test_notices_an_enumerator_that_writes_the_directory(self):
-        self.statement("EnumeratorRole", "ReadTheDirectory")["Action"].append("dynamodb:PutItem")
-        self.notices("EnumeratorRole, ReadTheDirectory: dynamodb:PutItem on the directory")
+        self.add("EnumeratorRole", "dynamodb:PutItem", "DirectoryTable")
+        what = "dynamodb:PutItem on DirectoryTable, user"
+        self.notices(
+            f"EnumeratorRole: {what} is allowed and not needed",
+            f"EnumeratorRole: {what} must never be allowed",
+        )
+
+    def test_notices_a_worker_that_writes_tenants_or_plans(self):
+        for kind in ("tenants", "plan"):
+            with self.subTest(kind):
+                self.setUp()
+                self.add("WorkerRole", "dynamodb:UpdateItem", "CoordinationTable", kind)
+                what = f"dynamodb:UpdateItem on CoordinationTable, {kind}"
+                self.notices(
+                    f"WorkerRole: {what} is allowed and not needed",
+                    f"WorkerRole: {what} must never be allowed",
+                )
+
+    def test_notices_kinds_of_keys_that_are_patterns_or_may_be_absent(self):
+        for condition in (
+            None,
+            limited_to(["*"]),
+            limited_to(["batch*"]),
+            limited_to(["batch#contoso#*"]),
+            {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["batch#*"]}},
+        ):
+            with self.subTest(condition):
+                self.setUp()
+                self.add("WorkerRole", "dynamodb:UpdateItem", "CoordinationTable", "batch")
+                more = self.statement("WorkerRole", "More")
+                more["Condition"] = condition
+                if condition is None:
+                    del more["Condition"]
+                found = findings(self.template)
+                self.assertTrue(
+                    "WorkerRole, More: not limited to kinds of keys, each whole" in found
+                    or any("is allowed and not needed" in finding for finding in found),
+                    found,
+                )
 
     def test_notices_a_resource_that_is_a_pattern(self):
-        self.statement("WorkerRole", "WriteTheDirectory")["Resource"] = "*"
-        self.notices("WorkerRole, WriteTheDirectory: * is not one resource of this template")
+        self.add("WorkerRole", "dynamodb:PutItem", "DirectoryTable")
+        self.statement("WorkerRole", "More")["Resource"] = "*"
+        self.notices("WorkerRole, More: * is not one resource of this template")
 
     def test_notices_secrets_that_are_not_the_tenants(self):
         statement = self.statement("EnumeratorRole", "ReadTheTenantsSecrets")
@@ -308,21 +587,14 @@ class ThePolicy(unittest.TestCase):
         policy = self.properties("WorkerRole")["Policies"][0]["PolicyDocument"]
         policy["Statement"].append(moved)
         self.notices(
-            "WorkerRole, BeVouchedFor: "
-            "sts:GetWebIdentityToken by a function that never asks Microsoft"
-        )
-
-    def test_notices_a_function_that_cannot_ring_its_own_queue_again(self):
-        statement = self.statement("WorkerRole", "WakeTheFinalizerAndItself")
-        statement["Resource"].pop()
-        self.notices(
-            "WorkerRole: may ring ['FinalizeQueue'], rings ['BatchQueue', 'FinalizeQueue']"
+            "WorkerRole: sts:GetWebIdentityToken on elsewhere is allowed and not needed"
         )
 
     def test_notices_a_statement_by_exclusion(self):
-        statement = self.statement("WorkerRole", "WriteTheDirectory")
+        self.add("WorkerRole", "dynamodb:PutItem", "DirectoryTable")
+        statement = self.statement("WorkerRole", "More")
         statement["NotAction"] = statement.pop("Action")
-        self.notices("WorkerRole, WriteTheDirectory: names what it does not cover")
+        self.notices("WorkerRole, More: does not say what it allows on what")
 
     def test_notices_permissions_from_elsewhere(self):
         self.properties("WorkerRole")["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/Any"]
@@ -348,6 +620,15 @@ class ThePolicy(unittest.TestCase):
     def test_notices_logs_that_go_to_a_group_without_retention(self):
         self.properties("WorkerFunction")["LoggingConfig"]["LogGroup"] = "/aws/lambda/other"
         self.notices("WorkerFunction: no log group of its own")
+
+    def test_notices_logs_that_are_kept_for_ever(self):
+        del self.properties("WorkerLogGroup")["RetentionInDays"]
+        self.notices("WorkerFunction: its logs are kept for ever")
+
+    def test_notices_a_function_that_nothing_holds_back(self):
+        event = self.properties("WorkerFunction")["Events"]["Batch"]["Properties"]
+        del event["ScalingConfig"]
+        self.notices("WorkerFunction, Batch: nothing limits how many are worked on at once")
 
     def test_notices_messages_that_fail_together(self):
         event = self.properties("WorkerFunction")["Events"]["Batch"]["Properties"]
@@ -387,6 +668,53 @@ class ThePolicy(unittest.TestCase):
             "DirectoryTable: DeletionPolicy is not Retain",
             "CoordinationTable: UpdateReplacePolicy is not Retain",
         )
+
+    def test_notices_a_table_that_may_be_deleted_and_one_that_is_not_on_demand(self):
+        self.properties("DirectoryTable")["DeletionProtectionEnabled"] = False
+        self.properties("CoordinationTable")["BillingMode"] = "PROVISIONED"
+        self.notices(
+            "DirectoryTable: anybody who may delete a table may delete it",
+            "CoordinationTable: its capacity is not on demand",
+        )
+
+    def test_notices_a_queue_that_may_be_reached_without_tls(self):
+        policy = self.properties("BatchQueueOverTls")["PolicyDocument"]
+        policy["Statement"][0]["Condition"] = {"Bool": {"aws:SecureTransport": "true"}}
+        self.notices("BatchQueue: may be reached without TLS")
+
+    def test_notices_a_schedule_without_an_end_of_its_retries_and_without_dead_letters(self):
+        aim = self.properties("SweepSchedule")["Target"]
+        del aim["RetryPolicy"]
+        del aim["DeadLetterConfig"]
+        self.notices(
+            "SweepSchedule: is tried again for a whole day",
+            "SweepSchedule: what it cannot start is not kept",
+        )
+
+    def test_notices_each_alarm_that_is_missing(self):
+        missing = {
+            "WorkerErrorsAlarm": "WorkerFunction: no alarm of its Errors",
+            "FinalizerThrottlesAlarm": "FinalizerFunction: no alarm of its Throttles",
+            "EnumeratorDurationAlarm": "EnumeratorFunction: no alarm of its Duration",
+            "BatchAgeAlarm": "BatchQueue: no alarm of its ApproximateAgeOfOldestMessage",
+            "ScheduleDeadLettersAlarm": "ScheduleDeadLetterQueue: "
+            "no alarm of its ApproximateNumberOfMessagesVisible",
+        }
+        for name, finding in missing.items():
+            with self.subTest(name):
+                self.setUp()
+                del self.resources[name]
+                self.notices(finding)
+
+    def test_notices_an_alarm_that_says_nothing_to_nobody(self):
+        alarm = self.properties("HeldRunsAlarm")
+        alarm["AlarmDescription"] = {"Fn::Sub": "Something happened."}
+        alarm["AlarmActions"] = []
+        self.notices("HeldRunsAlarm: does not say what to type", "HeldRunsAlarm: tells nobody")
+
+    def test_notices_a_parameter_that_has_to_be_thought_about(self):
+        del self.template["Parameters"]["SecretsPrefix"]["Default"]
+        self.notices("SecretsPrefix: a parameter without Default")
 
     def test_notices_a_table_without_recovery(self):
         del self.properties("DirectoryTable")["PointInTimeRecoverySpecification"]

@@ -32,6 +32,16 @@ pub(crate) struct Global {
     /// Add log lines to this file as well, as the functions write them on AWS: one JSON object a line
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) logs: Option<PathBuf>,
+    /// Work on a deployed stack instead, by its name in CloudFormation; region and credentials come
+    /// from the environment, as for the AWS command line
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "ROLLCALL_STACK",
+        conflicts_with = "local"
+    )]
+    pub(crate) stack: Option<String>,
     /// Print results as one JSON object a line on stdout, and nothing else there
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -1,5 +1,5 @@
 //! What drives the functions on one machine: queues and schedules, with the events and the limits
-//! that they have on Lambda.
+//! that they have on Lambda. Those of a deployed stack are driven there; here they are only rung for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rollcall_ambient::Ambient;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_local::{EventSource, Function, Schedule, Triggers, function};
 use rollcall_store::{BegunRevert, Ruled};
-use rollcall_sync::{App, HandlerError, Queues, Secrets};
+use rollcall_sync::{App, HandlerError, Secrets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -59,11 +59,12 @@ pub(crate) struct NotStarted {
 pub(crate) struct Engine {
     app: App,
     ambient: Ambient,
-    triggers: Triggers,
+    /// None for a deployed stack.
+    triggers: Option<Triggers>,
 }
 
 impl Engine {
-    /// Starts driving the functions over a stack.
+    /// Starts driving the functions over a stack, if nothing else does.
     pub(crate) async fn start(stack: &Stack, secrets: Secrets) -> anyhow::Result<Self> {
         Self::start_with(stack, secrets, |worker| worker).await
     }
@@ -74,19 +75,16 @@ impl Engine {
         secrets: Secrets,
         around_worker: impl FnOnce(Function) -> Function,
     ) -> anyhow::Result<Self> {
-        let (aws, ambient) = (stack.aws(), stack.ambient());
-        let queues = aws.queues();
-        let app = App::new(
-            stack.store().clone(),
-            Queues {
-                client: aws.sqs().clone(),
-                enumerate_url: queues.enumerate.url.clone(),
-                batch_url: queues.batch.url.clone(),
-                finalize_url: queues.finalize.url.clone(),
-            },
-            secrets,
-            ambient.clone(),
-        );
+        let (queues, ambient) = (stack.queues(), stack.ambient());
+        let store = stack.store().clone();
+        let app = App::new(store, queues.clone(), secrets, ambient.clone());
+        if stack.is_deployed() {
+            return Ok(Self {
+                app,
+                ambient: ambient.clone(),
+                triggers: None,
+            });
+        }
         let enumerator = handler(&app, ambient, async |app: App, event, stop_at_ms| {
             app.enumerator(event, stop_at_ms).await
         });
@@ -97,9 +95,9 @@ impl Engine {
             app.finalizer(event, stop_at_ms).await
         });
         let sources = vec![
-            source(&queues.enumerate.url, enumerator, ENUMERATORS_MAX),
-            source(&queues.batch.url, around_worker(worker), WORKERS_MAX),
-            source(&queues.finalize.url, Arc::clone(&finalizer), FINALIZERS_MAX),
+            source(&queues.enumerate_url, enumerator, ENUMERATORS_MAX),
+            source(&queues.batch_url, around_worker(worker), WORKERS_MAX),
+            source(&queues.finalize_url, Arc::clone(&finalizer), FINALIZERS_MAX),
         ];
         let sweeper = Schedule {
             name: "sweep".into(),
@@ -109,11 +107,11 @@ impl Engine {
             function: finalizer,
             function_ms_max: Some(FUNCTION_MS_MAX),
         };
-        let triggers = Triggers::start(aws.sqs(), sources, vec![sweeper]).await?;
+        let triggers = Triggers::start(&queues.client, sources, vec![sweeper]).await?;
         Ok(Self {
             app,
             ambient: ambient.clone(),
-            triggers,
+            triggers: Some(triggers),
         })
     }
 
@@ -145,7 +143,9 @@ impl Engine {
 
     /// Lets calls under way finish, and stops.
     pub(crate) async fn stop(self) {
-        self.triggers.stop().await;
+        if let Some(triggers) = self.triggers {
+            triggers.stop().await;
+        }
     }
 }
 

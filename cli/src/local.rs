@@ -1,4 +1,5 @@
-//! The local stack: AWS in this process, its data in a directory or in memory.
+//! The stack that a command works on: AWS in this process, its data in a directory or in memory, or a
+//! deployed one.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +7,9 @@ use anyhow::Context;
 use rollcall_ambient::Ambient;
 use rollcall_local::{LocalAws, LocalSettings, QueueSettings};
 use rollcall_store::{Store, TableNames};
+use rollcall_sync::Queues;
 
+use crate::deployed;
 use crate::exit::bad_input;
 
 /// How long a call of a function may take, in milliseconds: what Lambda allows at most.
@@ -21,20 +24,32 @@ const VISIBILITY_S: u64 = FUNCTION_MS_MAX / 1_000 + 60;
 #[derive(Debug)]
 pub(crate) struct Place {
     dir: Option<PathBuf>,
+    /// The deployed stack, instead.
+    stack: Option<String>,
     ambient: Ambient,
 }
 
 impl Place {
-    /// The directory that was given, or the platform's.
-    pub(crate) fn of(dir: Option<PathBuf>, ambient: Ambient) -> Self {
+    /// The deployed stack or the directory that was given, or the platform's.
+    pub(crate) fn of(dir: Option<PathBuf>, stack: Option<String>, ambient: Ambient) -> Self {
         Self {
             dir: dir.or_else(data_folder),
+            stack,
             ambient,
         }
     }
 
-    /// Starts the local stack there.
+    /// Starts the local stack there, or finds the deployed one.
     pub(crate) async fn open(&self) -> anyhow::Result<Stack> {
+        if let Some(name) = &self.stack {
+            let (store, queues) = deployed::find(name, &self.ambient).await?;
+            return Ok(Stack {
+                aws: None,
+                store,
+                queues,
+                ambient: self.ambient.clone(),
+            });
+        }
         let dir = self.dir.as_deref().ok_or_else(|| {
             bad_input("there is no data folder for this user; give a directory with --local DIR")
         })?;
@@ -61,10 +76,11 @@ fn data_folder() -> Option<PathBuf> {
     folder.map(|folder| folder.join("rollcall"))
 }
 
-/// AWS in this process, with the tables made.
+/// The tables and queues: of AWS in this process, or deployed.
 pub(crate) struct Stack {
-    aws: LocalAws,
+    aws: Option<LocalAws>,
     store: Store,
+    queues: Queues,
     ambient: Ambient,
 }
 
@@ -90,9 +106,16 @@ impl Stack {
             .create_tables()
             .await
             .context("the tables could not be made")?;
+        let queues = Queues {
+            client: aws.sqs().clone(),
+            enumerate_url: aws.queues().enumerate.url.clone(),
+            batch_url: aws.queues().batch.url.clone(),
+            finalize_url: aws.queues().finalize.url.clone(),
+        };
         Ok(Self {
-            aws,
+            aws: Some(aws),
             store,
+            queues,
             ambient,
         })
     }
@@ -105,12 +128,19 @@ impl Stack {
         &self.ambient
     }
 
-    pub(crate) const fn aws(&self) -> &LocalAws {
-        &self.aws
+    pub(crate) const fn queues(&self) -> &Queues {
+        &self.queues
     }
 
-    /// Stops it, and frees the directory.
+    /// Whether the functions run elsewhere, with an environment of their own.
+    pub(crate) const fn is_deployed(&self) -> bool {
+        self.aws.is_none()
+    }
+
+    /// Stops what is in this process, and frees the directory.
     pub(crate) async fn close(self) {
-        self.aws.shutdown().await;
+        if let Some(aws) = self.aws {
+            aws.shutdown().await;
+        }
     }
 }

@@ -6,12 +6,13 @@
 //! `sync` does not pick up.
 //!
 //! It never decides anything about users: it starts the handlers of `rollcall-sync` over the local
-//! stack, watches their runs, and shows what is stored. Names and mail addresses are printed only
+//! stack, or rings for those of a deployed one, watches their runs, and shows what is stored. Names and mail addresses are printed only
 //! by the commands that are asked for them, never in logs or errors.
 
 mod args;
 mod commands;
 mod demo;
+mod deployed;
 mod engine;
 mod exit;
 mod local;
@@ -88,7 +89,7 @@ async fn run(cli: Cli, ambient: Ambient) -> anyhow::Result<Exit> {
     let Some(command) = cli.command else {
         return demo::run(&ambient, &output, quiet).await;
     };
-    let place = Place::of(cli.global.local, ambient.clone());
+    let place = Place::of(cli.global.local, cli.global.stack, ambient.clone());
     match command {
         Command::Demo => demo::run(&ambient, &output, quiet).await,
         Command::Tenant(command) => commands::tenant::run(command, &place, &output).await,

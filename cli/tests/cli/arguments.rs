@@ -118,3 +118,49 @@ fn help_and_version_are_no_errors() {
     }
     local.call("--version").with(0);
 }
+
+/// The binary without what this machine may know of AWS.
+fn without_aws() -> std::process::Command {
+    let mut command = binary();
+    for variable in ["AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"] {
+        command.env_remove(variable);
+    }
+    command
+        .env("AWS_CONFIG_FILE", "/nonexistent")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .args(["--stack", "rollcall-test", "run", "list"]);
+    command
+}
+
+#[test]
+fn a_deployed_stack_that_cannot_be_found_is_told_with_what_to_do() {
+    let ended = run_binary(&mut without_aws()).with(2);
+    assert!(ended.stderr.contains("rollcall-test"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("AWS_REGION"), "{}", ended.stderr);
+
+    let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", refused.local_addr().unwrap());
+    drop(refused);
+    let mut command = without_aws();
+    command
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_ENDPOINT_URL", origin);
+    let ended = run_binary(&mut command).with(1);
+    for told in [
+        "rollcall-test",
+        "us-east-1",
+        "cloudformation:DescribeStacks",
+    ] {
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_deployed_stack_and_a_directory_are_not_both_taken() {
+    let local = Local::new();
+    let ended = local.call("--stack rollcall-test run list").with(2);
+    assert!(ended.stderr.contains("--local"), "{}", ended.stderr);
+}

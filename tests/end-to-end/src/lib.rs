@@ -4,6 +4,7 @@
 //! It never replaces a part of the system by a double: what is between the services and the steps is
 //! the shipped code and the real AWS SDK.
 
+pub mod calls;
 pub mod catalogue;
 pub mod lost;
 pub mod truth;
@@ -25,6 +26,8 @@ use rollcall_local::{
 use rollcall_store::{Ruled, RunRecord, Store, TableNames};
 use rollcall_sync::{App, Queues, Secrets};
 use serde_json::{Value, json};
+
+use crate::calls::{Recorder, as_handler};
 
 /// The name of the one tenant of a [`World`].
 pub const TENANT: &str = "contoso";
@@ -54,6 +57,8 @@ pub struct World {
     pub app: App,
     /// Time and randomness.
     pub ambient: Ambient,
+    /// What the handlers asked of DynamoDB and SQS.
+    pub recorder: Recorder,
 }
 
 /// What a test may change of the tenant's settings, as JSON of the tenant file's form.
@@ -100,7 +105,8 @@ impl World {
             finalize: short,
         };
         let aws = LocalAws::start(None, ambient.clone(), queues).await?;
-        let (store, app) = system(&aws, aws.dynamodb().clone(), &tenant, &ambient);
+        let recorder = Recorder::default();
+        let (store, app) = system(&aws, aws.dynamodb(), &tenant, &ambient, &recorder);
         store.create_tables().await?;
         let world = Self {
             emulator,
@@ -109,6 +115,7 @@ impl World {
             store,
             app,
             ambient,
+            recorder,
         };
         world.put_settings(more).await?;
         Ok(world)
@@ -128,7 +135,8 @@ impl World {
     /// The handlers over another DynamoDB client: one that has faults.
     #[must_use]
     pub fn app_over(&self, client: aws_sdk_dynamodb::Client) -> (Store, App) {
-        system(&self.aws, client, &self.tenant, &self.ambient)
+        let (tenant, ambient) = (&self.tenant, &self.ambient);
+        system(&self.aws, &client, tenant, ambient, &self.recorder)
     }
 
     /// Microsoft's side.
@@ -221,6 +229,7 @@ impl World {
         let run = self.start_run(&self.app).await?;
         let ended = wait(&observer, &run).await;
         triggers.stop().await;
+        self.recorder.check()?;
         ended
     }
 
@@ -238,11 +247,36 @@ impl World {
     /// The handler's.
     pub async fn start_run_in(&self, app: &App, mode: RunMode) -> Result<RunRef, Problem> {
         let schedule = json!({ "schedule": mode.name() });
-        let report = app.enumerator(schedule, u64::MAX).await?;
+        let starting = app.enumerator(schedule, u64::MAX);
+        let report = as_handler(Handler::Enumerator, starting).await?;
         let run = report["runs"][0].clone();
         Ok(serde_json::from_value(
             json!({ "tenant": run["tenant"], "run": run["run"] }),
         )?)
+    }
+
+    /// Calls a handler once, as the function that it is.
+    ///
+    /// # Errors
+    /// The handler's, or a call of it that no role allows.
+    pub async fn call(&self, handler: Handler, event: Value) -> Result<Value, Problem> {
+        self.call_until(handler, event, u64::MAX).await
+    }
+
+    /// The same with a time at which it has to stop, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// As [`World::call`].
+    pub async fn call_until(
+        &self,
+        handler: Handler,
+        event: Value,
+        stop_at_ms: u64,
+    ) -> Result<Value, Problem> {
+        let calling = call(self.app.clone(), handler, event, stop_at_ms);
+        let answer = as_handler(handler, calling).await;
+        self.recorder.check()?;
+        Ok(answer?)
     }
 
     /// Waits until a run has ended and its tenant is free for the next.
@@ -250,7 +284,9 @@ impl World {
     /// # Errors
     /// The store's, or a run that does not end.
     pub async fn wait(&self, run: &RunRef) -> Result<RunRecord, Problem> {
-        wait(&self.store, run).await
+        let ended = wait(&self.store, run).await;
+        self.recorder.check()?;
+        ended
     }
 
     /// Releases the plan that a run waits with, and sees the run to its end.
@@ -338,17 +374,30 @@ pub fn object_id(id: uuid::Uuid) -> Result<ObjectId, Problem> {
 
 /// Which handler.
 #[derive(Debug, Clone, Copy)]
-enum Handler {
+pub enum Handler {
+    /// Reads Graph.
     Enumerator,
+    /// Works through a batch.
     Worker,
+    /// Ends a run, or sweeps.
     Finalizer,
 }
 
-async fn call(app: App, handler: Handler, event: Value) -> Result<Value, String> {
+impl Handler {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Enumerator => "enumerator",
+            Self::Worker => "worker",
+            Self::Finalizer => "finalizer",
+        }
+    }
+}
+
+async fn call(app: App, handler: Handler, event: Value, stop_at_ms: u64) -> Result<Value, String> {
     let answer = match handler {
-        Handler::Enumerator => app.enumerator(event, u64::MAX).await,
-        Handler::Worker => app.worker(event, u64::MAX).await,
-        Handler::Finalizer => app.finalizer(event, u64::MAX).await,
+        Handler::Enumerator => app.enumerator(event, stop_at_ms).await,
+        Handler::Worker => app.worker(event, stop_at_ms).await,
+        Handler::Finalizer => app.finalizer(event, stop_at_ms).await,
     };
     answer.map_err(|e| e.to_string())
 }
@@ -360,7 +409,8 @@ fn handler_function(app: &App, handler: Handler, copies: usize) -> rollcall_loca
         let app = app.clone();
         async move {
             let calls: Vec<_> = (0..copies)
-                .map(|_| tokio::spawn(call(app.clone(), handler, event.clone())))
+                .map(|_| call(app.clone(), handler, event.clone(), u64::MAX))
+                .map(|call| tokio::spawn(as_handler(handler, call)))
                 .collect();
             let mut first = None;
             for call in calls {
@@ -381,13 +431,18 @@ fn tables() -> TableNames {
 
 fn system(
     aws: &LocalAws,
-    client: aws_sdk_dynamodb::Client,
+    client: &aws_sdk_dynamodb::Client,
     tenant: &Tenant,
     ambient: &Ambient,
+    recorder: &Recorder,
 ) -> (Store, App) {
+    let config = client.config().to_builder().interceptor(recorder.clone());
+    let client = aws_sdk_dynamodb::Client::from_conf(config.build());
     let store = Store::new(client, tables(), ambient.clone());
+    let config = aws.sqs().config().to_builder();
+    let sqs = config.interceptor(recorder.clone()).build();
     let queues = Queues {
-        client: aws.sqs().clone(),
+        client: aws_sdk_sqs::Client::from_conf(sqs),
         enumerate_url: aws.queues().enumerate.url.clone(),
         batch_url: aws.queues().batch.url.clone(),
         finalize_url: aws.queues().finalize.url.clone(),
