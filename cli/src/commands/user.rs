@@ -5,14 +5,14 @@ use anyhow::bail;
 use rollcall_core::by_hand::Decision;
 use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::status::{Status, StoredUser};
-use rollcall_store::{Decided, Store};
+use rollcall_store::{Decided, HoldDecision, Store};
 
 use super::{operator, tenants_ever};
 use crate::args::{UserCommand, Who};
 use crate::exit::{Exit, bad_input};
 use crate::local::Place;
 use crate::output::Output;
-use crate::output::explain::{Explained, deciding_run};
+use crate::output::explain::{Beside, Explained, deciding_run};
 use crate::output::history::ChangeView;
 use crate::output::user::{UserDetails, UserView, add_user, users_table};
 
@@ -94,15 +94,11 @@ pub(crate) async fn explain(who: &Who, place: &Place, output: &Output) -> anyhow
     let (store, tenant) = (stack.store(), &who.tenant);
     for user in &found(store, who).await? {
         let history = store.history(tenant, user).await?;
-        let approved = match deciding_run(&history) {
-            None => None,
-            Some(run) => {
-                let tenant = tenant.clone();
-                let run = store.run(&RunRef { tenant, run }).await?;
-                run.and_then(|run| run.approved)
-            }
+        let beside = Beside {
+            approved: approved(store, tenant, deciding_run(&history)).await?,
+            waits: waits(store, tenant, &user.id).await?,
         };
-        let explained = Explained::of(tenant, user, &history, approved.as_ref());
+        let explained = Explained::of(tenant, user, &history, &beside);
         if output.is_json() {
             output.object(&explained)?;
         } else {
@@ -111,6 +107,36 @@ pub(crate) async fn explain(who: &Who, place: &Place, output: &Output) -> anyhow
     }
     stack.close().await;
     Ok(Exit::Done)
+}
+
+/// Who approved the plan of a run, if somebody did.
+async fn approved(
+    store: &Store,
+    tenant: &TenantId,
+    run: Option<u64>,
+) -> anyhow::Result<Option<HoldDecision>> {
+    let Some(run) = run else { return Ok(None) };
+    let tenant = tenant.clone();
+    let record = store.run(&RunRef { tenant, run }).await?;
+    Ok(record.and_then(|record| record.approved))
+}
+
+/// The held run whose plan has the user, with its evidence.
+async fn waits(
+    store: &Store,
+    tenant: &TenantId,
+    id: &ObjectId,
+) -> anyhow::Result<Option<(RunRef, String)>> {
+    for record in store.held_runs(tenant).await? {
+        let Some(stored) = store.plan(&record.run).await? else {
+            continue;
+        };
+        let mut entries = stored.plan.entries().iter();
+        if let Some(entry) = entries.find(|entry| entry.id() == id) {
+            return Ok(Some((record.run, entry.detail().to_owned())));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes a person's decision about one user, and shows the user as he is then.

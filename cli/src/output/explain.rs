@@ -1,7 +1,7 @@
 //! Why a user is on or off, in one paragraph, from the journal's evidence.
 
 use rollcall_core::by_hand::Decision;
-use rollcall_core::ids::{ObjectId, TenantId};
+use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::status::{Reason, Status, StoredUser};
 use rollcall_store::{Act, ByHand, HoldDecision, JournalEntry};
 use serde::Serialize;
@@ -20,25 +20,34 @@ pub(crate) struct Explained<'a> {
 }
 
 impl<'a> Explained<'a> {
-    /// From a user, his changes, the latest first, and who approved the plan of the run that decided.
+    /// From a user, his changes, the latest first, and what is known beside them.
     pub(crate) fn of(
         tenant: &'a TenantId,
         user: &'a StoredUser,
         history: &[JournalEntry],
-        approved: Option<&HoldDecision>,
+        beside: &Beside,
     ) -> Self {
         Self {
             tenant,
             id: &user.id,
             status: user.status,
             reason: user.reason,
-            explanation: explanation(tenant, user, history, approved),
+            explanation: explanation(tenant, user, history, beside),
         }
     }
 
     pub(crate) fn paragraph(&self) -> &str {
         &self.explanation
     }
+}
+
+/// What is known beside a user's history.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    /// Who approved the plan of the run that decided.
+    pub(crate) approved: Option<HoldDecision>,
+    /// The held run whose plan would switch the user off, with the evidence.
+    pub(crate) waits: Option<(RunRef, String)>,
 }
 
 /// The run that decided the status that a user with this history has.
@@ -54,7 +63,7 @@ fn explanation(
     tenant: &TenantId,
     user: &StoredUser,
     history: &[JournalEntry],
-    approved: Option<&HoldDecision>,
+    beside: &Beside,
 ) -> String {
     let cause = cause(history);
     let released = cause.and_then(|entry| entry.by_hand.as_ref());
@@ -71,11 +80,18 @@ fn explanation(
             None => "The journal does not reach back to when that was decided.".to_owned(),
         },
     ];
-    if let Some(HoldDecision { by, at_ms }) = approved {
+    if let Some(HoldDecision { by, at_ms }) = &beside.approved {
         let (by, at) = (harmless(by), time::short(*at_ms));
         sentences.push(format!("{by} had approved its plan at {at}."));
     }
     sentences.extend(cause.and_then(before));
+    if let Some((run, evidence)) = &beside.waits {
+        sentences.push(format!(
+            "A plan to switch the user off waits for a person: that of run {run}, which is HELD. Its \
+             evidence: {}.",
+            harmless(evidence)
+        ));
+    }
     sentences.push(outlook(tenant, user));
     sentences.join(" ")
 }
@@ -203,7 +219,8 @@ mod tests {
     }
 
     fn told(user: &StoredUser, history: &[JournalEntry]) -> String {
-        explanation(&TenantId::new("contoso").unwrap(), user, history, None)
+        let tenant = TenantId::new("contoso").unwrap();
+        explanation(&tenant, user, history, &Beside::default())
     }
 
     #[test]
@@ -279,12 +296,15 @@ mod tests {
     fn whoever_approved_the_plan_is_named() {
         let off = user(Status::Inactive, Reason::Disabled);
         let switched_off = entry(Some(user(Status::Active, Reason::Present)), off.clone());
-        let by_ada = HoldDecision {
-            by: "ada".into(),
-            at_ms: DAY_MS,
+        let beside = Beside {
+            approved: Some(HoldDecision {
+                by: "ada".into(),
+                at_ms: DAY_MS,
+            }),
+            waits: None,
         };
         let tenant = TenantId::new("contoso").unwrap();
-        let said = explanation(&tenant, &off, &[switched_off], Some(&by_ada));
+        let said = explanation(&tenant, &off, &[switched_off], &beside);
         let approved = "ada had approved its plan at 1970-01-02";
         assert!(said.contains(approved), "{said}");
     }

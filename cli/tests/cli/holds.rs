@@ -48,6 +48,16 @@ async fn a_held_plan_is_listed_with_what_can_be_done_and_released_by_its_hash() 
     ] {
         assert!(listed.contains(part), "{part} in {listed}");
     }
+    let show = local.call("run show contoso/2 --json").with(0).object();
+    let waiting = show["evidence"][0]["id"].as_str().unwrap().to_owned();
+    let explained = local.call(&format!("explain contoso {waiting}")).with(0);
+    for part in [
+        "is ACTIVE since",
+        "A plan to switch the user off waits for a person: that of run contoso/2, which is HELD.",
+    ] {
+        let said = &explained.stdout;
+        assert!(said.contains(part), "{part} in {said}");
+    }
     let short = &plan(&run)[..12];
     let refused = local
         .call(&format!("hold approve contoso/2 --plan {short}"))
