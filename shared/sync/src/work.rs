@@ -95,7 +95,7 @@ impl App {
             batch,
             settings: &settings,
             result: BatchResult::default(),
-            kept_at_ms: leased_at_ms,
+            kept_at_ms: self.ambient.now_ms(),
         };
         let sightings = last_of_each(&page);
         for group in sightings.chunks(WRITES_PER_TRANSACTION_MAX) {
