@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod catalogue;
+mod handlers;
 pub mod lost;
 pub mod truth;
 
@@ -20,14 +21,15 @@ use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::{Status, StoredUser};
 use rollcall_graph::Secret;
 use rollcall_graph_emulator::{Emulator, Graph, Population, Tenant, TenantSpec};
-use rollcall_local::{
-    EventSource, LocalAws, LocalSettings, QueueSettings, Schedule, Triggers, function,
-};
+use rollcall_local::{EventSource, LocalAws, LocalSettings, QueueSettings, Schedule, Triggers};
 use rollcall_store::{Ruled, RunRecord, Store, TableNames};
 use rollcall_sync::{App, Queues, Secrets};
 use serde_json::{Value, json};
 
 use crate::calls::{Recorder, as_handler};
+use crate::handlers::{call, handler_function};
+
+pub use crate::handlers::{Handler, sqs_event};
 
 /// The name of the one tenant of a [`World`].
 pub const TENANT: &str = "contoso";
@@ -348,78 +350,12 @@ async fn wait(store: &Store, run: &RunRef) -> Result<RunRecord, Problem> {
     Err(format!("run {run} did not end: {:?}", store.run(run).await?).into())
 }
 
-/// The event that Lambda delivers for one message.
-#[must_use]
-pub fn sqs_event(body: &Value) -> Value {
-    json!({ "Records": [{
-        "messageId": "1",
-        "receiptHandle": "1",
-        "body": body.to_string(),
-        "attributes": {},
-        "messageAttributes": {},
-        "md5OfBody": "",
-        "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:queue",
-        "awsRegion": "us-east-1",
-    }] })
-}
-
 /// The id of a user of the emulator, as the system has it.
 ///
 /// # Errors
 /// Never: a GUID is an object id.
 pub fn object_id(id: uuid::Uuid) -> Result<ObjectId, Problem> {
     Ok(ObjectId::new(&id.to_string())?)
-}
-
-/// Which handler.
-#[derive(Debug, Clone, Copy)]
-pub enum Handler {
-    /// Reads Graph.
-    Enumerator,
-    /// Works through a batch.
-    Worker,
-    /// Ends a run, or sweeps.
-    Finalizer,
-}
-
-impl Handler {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Enumerator => "enumerator",
-            Self::Worker => "worker",
-            Self::Finalizer => "finalizer",
-        }
-    }
-}
-
-async fn call(app: App, handler: Handler, event: Value, stop_at_ms: u64) -> Result<Value, String> {
-    let answer = match handler {
-        Handler::Enumerator => app.enumerator(event, stop_at_ms).await,
-        Handler::Worker => app.worker(event, stop_at_ms).await,
-        Handler::Finalizer => app.finalizer(event, stop_at_ms).await,
-    };
-    answer.map_err(|e| e.to_string())
-}
-
-/// The handler as a function that is called `copies` times at once; the first answer is given.
-fn handler_function(app: &App, handler: Handler, copies: usize) -> rollcall_local::Function {
-    let app = app.clone();
-    function(move |event: Value| {
-        let app = app.clone();
-        async move {
-            let calls: Vec<_> = (0..copies)
-                .map(|_| call(app.clone(), handler, event.clone(), u64::MAX))
-                .map(|call| tokio::spawn(as_handler(handler, call)))
-                .collect();
-            let mut first = None;
-            for call in calls {
-                let answer = call.await.map_err(|e| e.to_string())?;
-                first.get_or_insert(answer);
-            }
-            first.unwrap_or_else(|| Err("no copy was called".into()))
-        }
-    })
 }
 
 fn tables() -> TableNames {
