@@ -2,7 +2,7 @@
 //! whether those are out of them who would go for it.
 
 use rollcall_core::evidence::{Evidence, Leaver, Membership, Resolution};
-use rollcall_core::ids::{IdKey, ObjectId};
+use rollcall_core::ids::ObjectId;
 use rollcall_core::members::Members;
 use rollcall_core::proof::CompletenessProof;
 use rollcall_core::run::FailReason;
@@ -93,7 +93,8 @@ impl App {
     }
 
     /// Asks Graph, by id, about those who are in none of the groups by the lists: only who is out by this
-    /// answer too may go.
+    /// answer too may go. `canaries` are on, and in the lists: if Graph says nothing of their groups
+    /// either, or there are none to ask about, nobody goes.
     pub(crate) async fn judge_leavers(
         &self,
         (lease, record): (&RunLease, &RunRecord),
@@ -107,9 +108,14 @@ impl App {
             return Ok(judged);
         }
         let run = lease.run();
-        let canaries = self.listed((lease, record), canaries).await?;
+        if canaries.is_empty() {
+            return Err(Stop::Fail(
+                FailReason::GroupUnavailable,
+                nobody_listed(leavers),
+            ));
+        }
         let asked = leavers.iter().take(ASKED_BY_ID_MAX).map(Leaver::id);
-        let asked: Vec<_> = asked.chain(&canaries).cloned().collect();
+        let asked: Vec<_> = asked.chain(canaries).cloned().collect();
         let client = match graph {
             Some(client) => client,
             None => graph.insert(self.graph_client(settings, record)?),
@@ -117,7 +123,7 @@ impl App {
         let asking = client.in_groups(&asked, &settings.scope.groups);
         let told = while_kept(&self.store, lease, asking).await??;
         let is_in = |id: &ObjectId| told.get(id).is_some_and(|it| it.what == Membership::In);
-        check_canaries(&canaries, is_in)?;
+        check_canaries(canaries, is_in)?;
         for leaver in leavers {
             let id = leaver.id();
             match leaver.resolve(told.get(id)) {
@@ -140,22 +146,32 @@ impl App {
         Ok(judged)
     }
 
-    /// Those of `users` whom the groups' lists had.
-    async fn listed(
+    /// The members that the run noted, if somebody left them.
+    pub(crate) async fn members_left(
         &self,
         (lease, record): (&RunLease, &RunRecord),
-        users: &[ObjectId],
-    ) -> Result<Vec<ObjectId>, Stop> {
+        leavers: &[Leaver],
+    ) -> Result<Option<Members>, Stop> {
+        if leavers.is_empty() {
+            return Ok(None);
+        }
         let Some(seal) = &record.members else {
             let detail = "somebody is out of the scope's groups, and the run has noted no members";
             return Err(Stop::Fail(FailReason::Incomplete, detail.into()));
         };
-        let run = lease.run();
-        let reading = self.store.members(run, seal);
-        let members = while_kept(&self.store, lease, reading).await??;
-        let listed = users.iter().filter(|id| members.have(IdKey::of(run, id)));
-        Ok(listed.cloned().collect())
+        let reading = self.store.members(lease.run(), seal);
+        Ok(Some(while_kept(&self.store, lease, reading).await??))
     }
+}
+
+fn nobody_listed(leavers: &[Leaver]) -> String {
+    let first = leavers.first().map_or("nobody", |it| it.id().as_str());
+    format!(
+        "user {first} and {} others are in none of the scope's groups, and nobody who is on is in one, \
+         so there is nobody by whom to tell whether the answers are right; check the groups of the \
+         tenant's scope",
+        leavers.len().saturating_sub(1)
+    )
 }
 
 /// Graph leaves out of an answer the groups that the application may not look into. If none of those

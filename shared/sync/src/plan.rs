@@ -66,7 +66,9 @@ impl App {
             took_ms = self.since_ms(begun_at_ms));
         let candidates = candidates(&proof, &batches);
         let leavers = leavers(&proof, &batches);
-        let viewing = self.view(&proof, candidates.len() + leavers.len(), settings);
+        let members = self.members_left((lease, record), &leavers).await?;
+        let count = candidates.len() + leavers.len();
+        let viewing = self.view(&proof, members.as_ref(), count, settings);
         let view = while_kept(&self.store, lease, viewing).await??;
         if record.mode == RunMode::Full && view.known > 0 && view.known_seen == 0 {
             return Err(Stop::Fail(
@@ -88,7 +90,7 @@ impl App {
             )
             .await?;
         let left = self
-            .judge_leavers((lease, record), settings, &leavers, &view.canaries, graph)
+            .judge_leavers((lease, record), settings, &leavers, &view.listed, graph)
             .await?;
         judged.contradicted += left.contradicted;
         judged.awaiting += left.unanswered;

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use rollcall_core::ids::ObjectId;
+use rollcall_core::ids::{IdKey, ObjectId};
+use rollcall_core::members::Members;
 use rollcall_core::plan::Plan;
 use rollcall_core::proof::{Absence, CompletenessProof};
 use rollcall_core::run::RunMode;
@@ -27,6 +28,8 @@ pub(crate) struct View {
     pub(crate) known: u64,
     pub(crate) absences: Vec<Absence>,
     pub(crate) canaries: Vec<ObjectId>,
+    /// Some who are on and whom the lists of the scope's groups have.
+    pub(crate) listed: Vec<ObjectId>,
     /// Some who are there by this run and by no person, for questions that come later.
     witnesses: Vec<ObjectId>,
     /// How many are ACTIVE of each domain of login names.
@@ -34,13 +37,23 @@ pub(crate) struct View {
 }
 
 impl View {
-    fn add(&mut self, proof: &CompletenessProof, user: &UserStanding, domain: String) {
+    fn add(
+        &mut self,
+        (proof, members): (&CompletenessProof, Option<&Members>),
+        user: &UserStanding,
+        domain: String,
+    ) {
         if user.standing.status != Status::Active {
             return;
         }
         self.active += 1;
         if !domain.is_empty() {
             *self.domains.entry(domain).or_default() += 1;
+        }
+        let key = IdKey::of(proof.run(), &user.id);
+        let is_listed = members.is_some_and(|members| members.have(key));
+        if is_listed && self.listed.len() < CANARIES_MAX {
+            self.listed.push(user.id.clone());
         }
         let run = proof.run().run;
         let is_new = matches!(
@@ -88,21 +101,23 @@ impl View {
 
 impl App {
     /// A delta run has nobody to look for; it needs to know how many are active only if its plan is
-    /// too large to pass without.
+    /// too large to pass without, and who is on and in the groups only if somebody left them: then
+    /// `members` are given.
     pub(crate) async fn view(
         &self,
         proof: &CompletenessProof,
+        members: Option<&Members>,
         candidates: usize,
         settings: &TenantSettings,
     ) -> Result<View, StoreError> {
         let mut view = View::default();
         let is_small = candidates as u64 <= settings.guards.exempt_max;
-        if proof.seal().mode == RunMode::Delta && is_small {
+        if proof.seal().mode == RunMode::Delta && is_small && members.is_none() {
             return Ok(view);
         }
         self.store
             .standings_with_domains(&proof.run().tenant, |user, domain| {
-                view.add(proof, &user, domain);
+                view.add((proof, members), &user, domain);
             })
             .await?;
         Ok(view)
