@@ -6,6 +6,7 @@
     reason = "what does not work here fails the test"
 )]
 
+mod canaries;
 mod lists;
 mod people;
 
