@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::checks::failures::ATTEMPT_MS_MAX;
-use crate::lambda::{Invocation, Listed, Served, ServedNext, Told};
+use crate::lambda::{Invocation, Served, ServedNext, Told};
 use crate::tenants::GRAPH_RETRY_S_MAX;
 use crate::world::{World, lock};
 
