@@ -22,6 +22,10 @@ pub enum Wrong {
     EndedRunWritten = 16,
     /// A grant did not raise the token.
     TokenNotRaised = 32,
+    /// A run was approved that did not wait, or by somebody who had looked at another one's plan.
+    ApprovedAnother = 64,
+    /// A run was approved again.
+    ApprovedTwice = 128,
 }
 
 /// A set of [`Wrong`].
@@ -43,7 +47,7 @@ impl Wrongs {
 }
 
 /// Notes in `after` what was wrong about a step of `me`, as `me` was before it; none for the start of
-/// a run.
+/// a run and the end of a hold.
 pub(crate) fn step(before: &State, after: &mut State, me: Option<&Invocation>) {
     let mut wrongs = after.wrongs;
     if let Some(me) = me {
@@ -70,7 +74,26 @@ pub(crate) fn step(before: &State, after: &mut State, me: Option<&Invocation>) {
             wrongs.note(Wrong::UnprovenPlan, stored_now && !is_whole_and_done(was));
         }
     }
-    wrongs.note(Wrong::EndedRunWritten, wrote_an_ended_run(before, after));
+    wrongs.note(
+        Wrong::EndedRunWritten,
+        wrote_an_ended_run(before, after, None),
+    );
+    after.wrongs = wrongs;
+}
+
+/// Notes in `after` what was wrong about the approval of a run, by somebody who had looked at the plan of
+/// `looked_at`.
+pub(crate) fn approval(before: &State, after: &mut State, run: u8, looked_at: u8) {
+    let mut wrongs = after.wrongs;
+    let is_waiting =
+        before.head.held_run == Some(run) && before.run_state(run) == Some(RunState::Held);
+    wrongs.note(Wrong::ApprovedAnother, !is_waiting || looked_at != run);
+    let was_approved = before.run(run).is_some_and(|run| run.approved);
+    wrongs.note(Wrong::ApprovedTwice, was_approved);
+    wrongs.note(
+        Wrong::EndedRunWritten,
+        wrote_an_ended_run(before, after, Some(run)),
+    );
     after.wrongs = wrongs;
 }
 
@@ -79,19 +102,23 @@ pub(crate) fn grant(before: &State, after: &mut State, me: &Invocation) {
     let mut wrongs = after.wrongs;
     let token = |state: &State| state.lease(me).map_or(0, |lease| lease.token);
     wrongs.note(Wrong::TokenNotRaised, token(after) <= token(before));
-    wrongs.note(Wrong::EndedRunWritten, wrote_an_ended_run(before, after));
+    wrongs.note(
+        Wrong::EndedRunWritten,
+        wrote_an_ended_run(before, after, None),
+    );
     after.wrongs = wrongs;
 }
 
-/// Whether the lease that `me` was granted is the last that was granted; of a batch, whether it is
-/// still leased at all.
+/// Whether the lease that `me` was granted is the last that was granted, and the run was not approved
+/// since; of a batch, whether it is still leased at all.
 fn is_current(state: &State, me: &Invocation) -> bool {
     let token = state.lease(me).map(|lease| lease.token);
+    let is_approved = state.run(me.run).is_some_and(|run| run.approved);
     let is_leased = me.batch().is_none_or(|at| {
         let batch = state.run(me.run).and_then(|run| run.batch(at));
         batch.is_some_and(|batch| batch.state == BatchState::Leased)
     });
-    token == Some(me.token) && is_leased
+    token == Some(me.token) && is_approved == me.approved && is_leased
 }
 
 /// Whether the sealed generation has a batch for each page, each done, with the counts in agreement.
@@ -109,14 +136,28 @@ fn is_whole_and_done(run: &Run) -> bool {
         && counted == run.sightings
 }
 
-/// Whether a run changed that had ended well; only that its held plan becomes void is allowed.
-fn wrote_an_ended_run(before: &State, after: &State) -> bool {
+/// Whether a run changed that had ended well. Only the end of its hold is allowed: its plan becomes
+/// void, or a person decides.
+fn wrote_an_ended_run(before: &State, after: &State, approved: Option<u8>) -> bool {
     (0..RUNS).any(|place| match (&before.runs[place], &after.runs[place]) {
         (Some(was), Some(is)) if was.state.has_ended() && was.state != RunState::Failed => {
-            let superseded = next_run_state(was.state, RunEvent::Supersede)
-                .ok()
-                .map(|state| Run { state, ..*was });
-            is != was && Some(*is) != superseded
+            let is_approved = approved.map(usize::from) == Some(place + 1);
+            let allowed = |event| match next_run_state(was.state, event) {
+                Ok(state) if event != RunEvent::Approve => *is == Run { state, ..*was },
+                // The lease is the next one, of nobody.
+                Ok(state) if is_approved => {
+                    let (approved, lease) = (true, is.lease);
+                    *is == Run {
+                        state,
+                        approved,
+                        lease,
+                        ..*was
+                    }
+                }
+                _ => false,
+            };
+            let ends = [RunEvent::Supersede, RunEvent::Reject, RunEvent::Approve];
+            is != was && !ends.into_iter().any(allowed)
         }
         _ => false,
     })

@@ -86,11 +86,13 @@ impl Protocol {
                 .into_iter()
                 .flat_map(Run::all_batches)
                 .any(|(earlier, batch)| earlier.page == at.page && batch.content.changed);
-            was_changed || !is_unchanged(self.facts.user(who), &self.facts.scope, Some(&standing))
+            let user = self.facts.user(who, state.is_disabled(who));
+            was_changed || !is_unchanged(user, &self.facts.scope, Some(&standing))
         };
         Content {
             shows: who.is_some(),
             changed: who.is_some_and(is_changed),
+            disabled: who.is_some_and(|who| state.is_disabled(who)),
             last: at.page == PAGES || luck == Luck::CutOff,
         }
     }

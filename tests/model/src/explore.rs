@@ -119,5 +119,12 @@ pub fn describe(state: &State, action: Action) -> String {
         Action::GiveUp(place) => format!("{}: gives the run up", who(place)),
         Action::Pause(place) => format!("{}: is late, its lease lapses", who(place)),
         Action::Crash(place) => format!("{}: dies", who(place)),
+        Action::LoseAnswer(place) => format!("{}: holds the run, and does not hear it", who(place)),
+        Action::Approve { run, plan } => {
+            format!("somebody who looked at the plan of run {plan} approves run {run}")
+        }
+        Action::Reject(run) => format!("somebody rejects the plan of run {run}"),
+        Action::Lapse(run) => format!("the plan of run {run} has waited too long"),
+        Action::Return(who) => format!("{who:?} is back"),
     }
 }

@@ -30,11 +30,14 @@ mod enumerate;
 mod explore;
 mod finalize;
 mod give_up;
+mod holds;
 mod judge;
 mod mutation;
 mod people;
 mod properties;
 mod protocol;
+mod reduce;
+mod release;
 mod state;
 mod work;
 mod world;
@@ -46,6 +49,6 @@ pub use people::{Person, StreakMark, Who};
 pub use properties::named;
 pub use protocol::{Action, Luck, Protocol};
 pub use state::{
-    Batch, BatchAt, Content, Entry, Head, Invocation, Lease, Plan, Role, Run, State, Step,
+    Batch, BatchAt, Content, Entries, Entry, Head, Invocation, Lease, Plan, Role, Run, State, Step,
 };
 pub use world::{INTERRUPTIONS, LIES, World};

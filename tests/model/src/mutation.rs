@@ -35,11 +35,25 @@ pub enum Mutation {
     FailsWhileApplying,
     /// The sweeper does not finish giving up what has FAILED.
     FailedRunsAreForgotten,
+    /// An approval does not ask whether another run is active.
+    ApprovedBesideARun,
+    /// An approval does not raise the token.
+    ApprovalKeepsTheToken,
+    /// An approval asks neither the head nor the run whether the plan still waits.
+    NobodyAsksWhetherItWaits,
+    /// An approval does not ask for the plan's hash.
+    AnyPlanIsMeant,
+    /// An approved plan is carried out without asking about its users again.
+    NobodyIsAskedAnew,
+    /// The guards are asked of an approved plan too.
+    GuardsAskAgain,
+    /// A rejection asks neither the head nor the run whether the plan still waits.
+    RejectedInTheMiddle,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 22] = [
         Self::NoLeaseCheck,
         Self::TokenStays,
         Self::LeaseAfterTheEnd,
@@ -55,6 +69,13 @@ impl Mutation {
         Self::NoApplyingState,
         Self::FailsWhileApplying,
         Self::FailedRunsAreForgotten,
+        Self::ApprovedBesideARun,
+        Self::ApprovalKeepsTheToken,
+        Self::NobodyAsksWhetherItWaits,
+        Self::AnyPlanIsMeant,
+        Self::NobodyIsAskedAnew,
+        Self::GuardsAskAgain,
+        Self::RejectedInTheMiddle,
     ];
 
     /// The design of the incident of August 2024: the list of batches was deleted by one that

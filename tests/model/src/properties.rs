@@ -39,8 +39,20 @@ pub mod named {
     pub const FAILED_IS_HARMLESS: &str = "a run that failed has switched nobody off";
     /// What all the others are for.
     pub const NOBODY_WHO_IS_THERE: &str = "nobody who is there and enabled is switched off";
+    /// An approval is for one plan, while it waits.
+    pub const APPROVED_AS_IT_WAITS: &str =
+        "only a plan that waits is approved, by somebody who looked at it";
+    /// What is approved is not held again.
+    pub const APPROVED_ONCE: &str = "a plan is approved at most once";
+    /// Nothing of it was, and nothing will be.
+    pub const REFUSED_IS_HARMLESS: &str =
+        "a plan that was rejected, or is void, has switched nobody off";
+    /// An approval is no evidence.
+    pub const WHO_IS_BACK_STAYS: &str =
+        "an approved plan switches off nobody who came back while it waited";
     /// Whatever is interrupted, by whomever.
-    pub const EVERY_RUN_ENDS: &str = "both runs start and end, and the tenant is free";
+    pub const EVERY_RUN_ENDS: &str =
+        "both runs start and end, the tenant is free, and what was decided is done";
 }
 
 fn never(wrong: Wrong, state: &State) -> bool {
@@ -84,10 +96,11 @@ fn revoked_before_the_next_generation(state: &State) -> bool {
     })
 }
 
-fn failed_is_harmless(state: &State) -> bool {
+/// Whether nobody is off by a run in such a state.
+fn is_harmless(state: &State, ended: RunState) -> bool {
     state.people.iter().all(|person| {
         let by = person.status_run.and_then(|run| state.run_state(run));
-        person.status == Status::Active || by != Some(RunState::Failed)
+        person.status == Status::Active || by != Some(ended)
     })
 }
 
@@ -96,8 +109,10 @@ impl Protocol {
         let mut properties = safety();
         properties.push(Property::eventually(
             named::EVERY_RUN_ENDS,
-            |_, state: &State| {
-                ended(state, 1) && ended(state, 2) && state.head.active_run.is_none()
+            |protocol: &Self, state: &State| {
+                let is_waiting = protocol.world.decisions && state.head.held_run.is_some();
+                let is_free = state.head.active_run.is_none();
+                ended(state, 1) && ended(state, 2) && is_free && !is_waiting
             },
         ));
         properties.extend(self.possibilities());
@@ -127,10 +142,7 @@ impl Protocol {
             }),
         ];
         if self.holds_every_plan() {
-            possible.push(Property::sometimes(
-                "a held plan is superseded",
-                |_, state: &State| state.run_state(1) == Some(RunState::Superseded),
-            ));
+            possible.extend(decisions());
         } else {
             possible.extend(completions());
         }
@@ -180,11 +192,77 @@ fn safety() -> Vec<Property<Protocol>> {
             never(Wrong::EndedRunWritten, state)
         }),
         Property::always(named::FAILED_IS_HARMLESS, |_, state: &State| {
-            failed_is_harmless(state)
+            is_harmless(state, RunState::Failed)
+        }),
+        Property::always(named::APPROVED_AS_IT_WAITS, |_, state: &State| {
+            never(Wrong::ApprovedAnother, state)
+        }),
+        Property::always(named::APPROVED_ONCE, |_, state: &State| {
+            never(Wrong::ApprovedTwice, state)
+        }),
+        Property::always(named::REFUSED_IS_HARMLESS, |_, state: &State| {
+            is_harmless(state, RunState::Rejected) && is_harmless(state, RunState::Superseded)
+        }),
+        Property::always(named::WHO_IS_BACK_STAYS, |_, state: &State| {
+            let status = |who: Who| state.people[who.place()].status;
+            state.back.is_none_or(|who| status(who) == Status::Active)
         }),
         Property::always(named::NOBODY_WHO_IS_THERE, |_, state: &State| {
             state.people[Who::Anna.place()].status == Status::Active
         }),
+    ]
+}
+
+fn is_approved(state: &State, run: u8, how: RunState) -> bool {
+    let run = state.run(run);
+    run.is_some_and(|run| run.approved && run.state == how)
+}
+
+fn decisions() -> Vec<Property<Protocol>> {
+    vec![
+        Property::sometimes("a held plan is superseded", |_, state: &State| {
+            state.run_state(1) == Some(RunState::Superseded) && state.head.held_run == Some(2)
+        }),
+        Property::sometimes("a held plan is rejected", |_, state: &State| {
+            state.run_state(1) == Some(RunState::Rejected)
+        }),
+        Property::sometimes("both runs are approved and complete", |_, state: &State| {
+            (1u8..)
+                .take(RUNS)
+                .all(|run| is_approved(state, run, RunState::Completed))
+        }),
+        Property::sometimes("an approved run fails", |_, state: &State| {
+            is_approved(state, 1, RunState::Failed)
+        }),
+        Property::sometimes(
+            "a plan is approved after the next run was given up",
+            |_, state: &State| {
+                is_approved(state, 1, RunState::Completed)
+                    && state.run_state(2) == Some(RunState::Failed)
+            },
+        ),
+        Property::sometimes(
+            "an approved plan switches off who is disabled",
+            |_, state: &State| is_off(state, Who::Ben, Reason::Disabled),
+        ),
+        Property::sometimes(
+            "an approved plan switches off whom two runs did not find",
+            |_, state: &State| is_off(state, Who::Cara, Reason::NotFound),
+        ),
+        Property::sometimes(
+            "an approved plan is carried out without somebody who was restored",
+            |_, state: &State| {
+                is_approved(state, 2, RunState::Completed) && state.back == Some(Who::Cara)
+            },
+        ),
+        Property::sometimes(
+            "an approved plan is left in the middle",
+            |_, state: &State| {
+                is_approved(state, 1, RunState::Applying)
+                    && is_off(state, Who::Ben, Reason::Disabled)
+                    && state.invocations.iter().all(Option::is_none)
+            },
+        ),
     ]
 }
 
@@ -234,6 +312,12 @@ impl Mutation {
             Self::NoApplyingState => named::ONLY_WHILE_APPLYING,
             Self::FailsWhileApplying => named::FAILED_IS_HARMLESS,
             Self::FailedRunsAreForgotten => named::EVERY_RUN_ENDS,
+            Self::ApprovedBesideARun => named::ONE_ACTIVE_RUN,
+            Self::ApprovalKeepsTheToken => named::NO_STALE_WRITE,
+            Self::NobodyAsksWhetherItWaits | Self::AnyPlanIsMeant => named::APPROVED_AS_IT_WAITS,
+            Self::NobodyIsAskedAnew => named::WHO_IS_BACK_STAYS,
+            Self::GuardsAskAgain => named::APPROVED_ONCE,
+            Self::RejectedInTheMiddle => named::REFUSED_IS_HARMLESS,
         }
     }
 
@@ -242,6 +326,13 @@ impl Mutation {
     pub fn world(self) -> World {
         match self {
             Self::NoRevocationBetweenGenerations => World::generations(),
+            Self::ApprovedBesideARun
+            | Self::ApprovalKeepsTheToken
+            | Self::NobodyAsksWhetherItWaits
+            | Self::AnyPlanIsMeant
+            | Self::NobodyIsAskedAnew
+            | Self::GuardsAskAgain
+            | Self::RejectedInTheMiddle => World::held(),
             _ => World::protocol(),
         }
     }

@@ -2,6 +2,7 @@
 
 use rollcall_core::guard::GuardSettings;
 use rollcall_core::ids::BadId;
+use rollcall_core::run::RunEvent;
 use stateright::{Model, Property};
 
 use crate::audit::{self, Wrongs};
@@ -50,6 +51,21 @@ pub enum Action {
     Pause(usize),
     /// An invocation dies, and its lease lapses.
     Crash(usize),
+    /// An invocation holds its run, does not hear that it did, and is late to try again.
+    LoseAnswer(usize),
+    /// A person who has looked at the plan of one run approves another's, or, in his right mind, the same.
+    Approve {
+        /// The run that is approved.
+        run: u8,
+        /// The run whose plan was looked at.
+        plan: u8,
+    },
+    /// A person rejects a run's plan.
+    Reject(u8),
+    /// Nobody has decided about a run's plan in time.
+    Lapse(u8),
+    /// Who is in the plan that waits is as he was before it.
+    Return(Who),
 }
 
 /// The protocol in a world, whole or broken.
@@ -131,11 +147,13 @@ impl Protocol {
         if step == Step::Look && run.has_open_batches() {
             state.interruptions_left = state.interruptions_left.checked_sub(1)?;
         }
-        state.run_mut(number)?.lease = lease;
+        let run = state.run_mut(number)?;
+        run.lease = lease;
         Some(Invocation {
             role,
             run: number,
             token: lease.token,
+            approved: run.approved,
             step,
         })
     }
@@ -156,6 +174,7 @@ impl Protocol {
             Step::Judge => self.judge_or_read(state, me, luck),
             Step::Record(plan, streaks) => self.record(state, me, plan, streaks),
             Step::Store(plan) => self.store(state, me, plan),
+            Step::Release(plan) => self.store_released(state, me, plan),
             Step::Guard => self.guard(state, me),
             Step::Apply(place) => self.apply(state, me, place),
             Step::Fail => self.fail(state, me),
@@ -213,6 +232,9 @@ impl Protocol {
         }
         if state.interruptions_left > 0 {
             actions.push(Action::Crash(place));
+            if me.step == Step::Guard && self.world.decisions {
+                actions.push(Action::LoseAnswer(place));
+            }
             if state
                 .lease(me)
                 .is_some_and(|l| l.runs && l.token == me.token)
@@ -247,9 +269,22 @@ impl Protocol {
                 state.interruptions_left = state.interruptions_left.checked_sub(1)?;
                 lapse(&mut state, &me);
             }
-            Action::Go(..) | Action::LoseToken(_) | Action::GiveUp(_) => {
+            Action::Go(..) | Action::LoseToken(_) | Action::GiveUp(_) | Action::LoseAnswer(_) => {
                 self.proceed(before, &mut state, action)?;
             }
+            Action::Approve { run, plan } => {
+                self.approve(&mut state, run, plan)?;
+                audit::approval(before, &mut state, run, plan);
+            }
+            Action::Reject(run) => {
+                self.drop_hold(&mut state, run, RunEvent::Reject)?;
+                audit::step(before, &mut state, None);
+            }
+            Action::Lapse(run) => {
+                self.drop_hold(&mut state, run, RunEvent::Supersede)?;
+                audit::step(before, &mut state, None);
+            }
+            Action::Return(who) => self.come_back(&mut state, who)?,
         }
         state.reduce();
         Some(state)
@@ -257,12 +292,23 @@ impl Protocol {
 
     /// An invocation does something.
     fn proceed(&self, before: &State, state: &mut State, action: Action) -> Option<()> {
-        let (Action::Go(place, _) | Action::LoseToken(place) | Action::GiveUp(place)) = action
+        let (Action::Go(place, _)
+        | Action::LoseToken(place)
+        | Action::GiveUp(place)
+        | Action::LoseAnswer(place)) = action
         else {
             return None;
         };
         let me = before.invocations[place]?;
         let step = match action {
+            Action::LoseAnswer(_) => {
+                state.interruptions_left = state.interruptions_left.checked_sub(1)?;
+                self.go(state, &me, Luck::Truth);
+                lapse(state, &me);
+                Some(me.step)
+                    .filter(|_| state.head.held_run == Some(me.run))?
+                    .into()
+            }
             Action::Go(_, luck) => {
                 if luck != Luck::Truth {
                     state.lies_left = state.lies_left.checked_sub(1)?;
@@ -319,6 +365,7 @@ impl Model for Protocol {
                 last_full: None,
             },
             runs: [None; RUNS],
+            back: None,
             people: [Person::KNOWN; Who::ALL.len()],
             invocations: [None; INVOCATIONS_MAX],
             interruptions_left: self.world.interruptions,
@@ -340,6 +387,7 @@ impl Model for Protocol {
                 actions.extend(batches.map(|(at, _)| Action::WakeWorker(run, at)));
             }
         }
+        self.rulings(state, actions);
         for (place, me) in state.invocations.iter().enumerate() {
             if let Some(me) = me {
                 self.actions_of(state, place, me, actions);

@@ -58,6 +58,8 @@ pub struct Content {
     pub shows: bool,
     /// Whether he is new or changed.
     pub changed: bool,
+    /// Whether he is disabled.
+    pub disabled: bool,
     /// Whether the page has no next link.
     pub last: bool,
 }
@@ -95,11 +97,14 @@ pub struct Entry {
     pub version: u8,
 }
 
+/// The users of a plan, by place.
+pub type Entries = [Option<Entry>; Who::ALL.len()];
+
 /// A plan, with what the guards want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Plan {
-    /// Whom, by place.
-    pub entries: [Option<Entry>; Who::ALL.len()],
+    /// Whom.
+    pub entries: Entries,
     /// How many users the run saw.
     pub users_seen: u8,
     /// How many users were ACTIVE.
@@ -131,6 +136,10 @@ pub struct Run {
     pub batches: [[Option<Batch>; PAGES as usize]; GENERATIONS_MAX as usize],
     /// Its plan, once it is stored.
     pub plan: Option<Plan>,
+    /// Whether a person approved that plan.
+    pub approved: bool,
+    /// What of an approved plan is carried out, once it is stored.
+    pub released: Option<Plan>,
 }
 
 impl Run {
@@ -147,7 +156,18 @@ impl Run {
         },
         batches: [[None; PAGES as usize]; GENERATIONS_MAX as usize],
         plan: None,
+        approved: false,
+        released: None,
     };
+
+    /// The plan that is, or would be, carried out.
+    pub(crate) fn carried_out(&self) -> Option<Plan> {
+        if self.approved {
+            self.released
+        } else {
+            self.plan
+        }
+    }
 
     pub(crate) fn batch(&self, at: BatchAt) -> Option<&Batch> {
         let (generation, page) = at.place();
@@ -229,6 +249,8 @@ pub enum Step {
     Record(Plan, [Option<StreakMark>; Who::ALL.len()]),
     /// Store the plan.
     Store(Plan),
+    /// Store what of the approved plan still stands.
+    Release(Plan),
     /// Ask the guards.
     Guard,
     /// Switch off the user of the plan at this place, and those after; then complete.
@@ -250,6 +272,8 @@ pub struct Invocation {
     pub run: u8,
     /// The token that it was granted.
     pub token: u8,
+    /// Whether the run was approved by then.
+    pub approved: bool,
     /// What it does next.
     pub step: Step,
 }
@@ -271,6 +295,8 @@ pub struct State {
     pub head: Head,
     /// The run items, by number.
     pub runs: [Option<Run>; RUNS],
+    /// Who is back in Microsoft 365 as he was before the plan that waits.
+    pub back: Option<Who>,
     /// The directory, by place.
     pub people: [Person; Who::ALL.len()],
     /// What is under way, sorted, so that two workers in each other's place are one state.
@@ -302,6 +328,16 @@ impl State {
         self.run(run).map(|run| run.state)
     }
 
+    /// Whether Microsoft 365 has the person.
+    pub(crate) fn is_there(&self, who: Who) -> bool {
+        who != Who::Cara || self.back == Some(who)
+    }
+
+    /// Whether the person is disabled there.
+    pub(crate) fn is_disabled(&self, who: Who) -> bool {
+        who == Who::Ben && self.back != Some(who)
+    }
+
     pub(crate) fn lease_mut(&mut self, of: &Invocation) -> Option<&mut Lease> {
         let run = self.run_mut(of.run)?;
         match of.batch() {
@@ -317,43 +353,6 @@ impl State {
         match of.batch() {
             None => Some(run.lease),
             Some(at) => run.batch(at).map(|batch| batch.lease),
-        }
-    }
-
-    /// The same state without what nothing can come of any more: the order of invocations, the
-    /// items of a run that has ended and that nobody works for, the lease of a batch that is closed.
-    pub(crate) fn reduce(&mut self) {
-        self.invocations.sort_unstable();
-        for number in (1u8..).take(RUNS) {
-            let under_way = self.invocations;
-            let of_run = || under_way.iter().flatten().filter(|i| i.run == number);
-            let is_active = self.head.active_run == Some(number);
-            let Some(run) = self.run_mut(number) else {
-                continue;
-            };
-            for batch_at in (1..=GENERATIONS_MAX)
-                .flat_map(|generation| (1..=PAGES).map(move |page| BatchAt { generation, page }))
-            {
-                if let Some(batch) = run.slot(batch_at)
-                    && !batch.state.is_open()
-                    && of_run().all(|i| i.batch() != Some(batch_at))
-                {
-                    batch.lease = Lease::default();
-                }
-            }
-            if run.state.has_ended()
-                && !is_active
-                && !run.has_open_batches()
-                && of_run().next().is_none()
-            {
-                *run = Run {
-                    state: run.state,
-                    ..Run::STARTED
-                };
-                for person in &mut self.people {
-                    person.sighted = person.sighted.filter(|(by, _)| *by != number);
-                }
-            }
         }
     }
 }

@@ -30,6 +30,7 @@ impl Protocol {
             role: Role::Worker,
             run: run_number,
             token: lease.token,
+            approved: run.approved,
             step: Step::Work(at),
         })
     }
@@ -50,7 +51,8 @@ impl Protocol {
             now_ms: 0,
         };
         let stored = self.facts.stored(who, &person);
-        let decision = context.decide(self.facts.user(who), Some(&stored));
+        let user = self.facts.user(who, batch.content.disabled);
+        let decision = context.decide(user, Some(&stored));
         let mut candidate = decision.candidate;
         let mut written = decision.write.map(|user| Facts::written(&person, &user));
         if self.is_broken(Mutation::WorkersSwitchOff)

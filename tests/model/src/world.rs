@@ -36,6 +36,8 @@ pub struct World {
     pub interruptions: u8,
     /// How many lies.
     pub lies: u8,
+    /// Whether people decide about the plans that are held, and who is named in one may be back.
+    pub decisions: bool,
     /// The tenant's guards.
     pub guards: GuardSettings,
 }
@@ -53,6 +55,7 @@ impl World {
             generations: 1,
             interruptions: INTERRUPTIONS,
             lies: LIES,
+            decisions: false,
             guards: GuardSettings::default(),
         }
     }
@@ -83,12 +86,13 @@ impl World {
         }
     }
 
-    /// Every plan is held.
+    /// Every plan is held, and people decide about it.
     #[must_use]
     pub fn held() -> Self {
         Self {
             name: "held",
             workers: 1,
+            decisions: true,
             guards: GuardSettings {
                 deactivations_max: 0,
                 ..GuardSettings::default()
