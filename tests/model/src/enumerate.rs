@@ -5,10 +5,10 @@ use rollcall_core::reconcile::is_unchanged;
 use rollcall_core::run::RunEvent;
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::conditions::happens_to_batch;
 use crate::mutation::Mutation;
 use crate::people::Who;
-use crate::protocol::Luck;
 use crate::state::{Batch, BatchAt, Content, Invocation, Lease, PAGES, Run, State, Step};
 
 /// Where an enumerator goes on with a run that it leased a moment ago. A new generation was about to

@@ -6,8 +6,9 @@ use std::thread::available_parallelism;
 use rollcall_core::ids::BadId;
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Path};
 
+use crate::actions::Action;
 use crate::mutation::Mutation;
-use crate::protocol::{Action, Protocol};
+use crate::protocol::Protocol;
 use crate::state::State;
 use crate::world::World;
 

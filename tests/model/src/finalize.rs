@@ -5,10 +5,10 @@ use rollcall_core::proof::{NotProven, check_batches};
 use rollcall_core::run::{RunEvent, RunState};
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::conditions::takes_a_plan;
 use crate::mutation::Mutation;
 use crate::people::{StreakMark, Who};
-use crate::protocol::Luck;
 use crate::state::{Invocation, Plan, State, Step};
 
 /// Where a finalizer goes on with a run that it leased a moment ago.

@@ -5,9 +5,9 @@ use rollcall_core::run::{RunEvent, RunState};
 use rollcall_core::status::Status;
 
 use crate::Protocol;
+use crate::actions::Action;
 use crate::mutation::Mutation;
 use crate::people::Who;
-use crate::protocol::Action;
 use crate::state::{RUNS, State};
 
 impl Protocol {
@@ -65,7 +65,7 @@ impl Protocol {
         if is_waiting {
             self.happens(state.run_mut(number)?, event)?;
             state.head.held_run = None;
-        } else if self.is_broken(Mutation::RejectedInTheMiddle) {
+        } else if self.is_broken(Mutation::DroppedInTheMiddle) {
             state.run_mut(number)?.state = event.to_state();
         } else {
             return None;

@@ -13,9 +13,9 @@ use rollcall_core::run::{RunEvent, RunMode};
 use rollcall_core::status::{Reason, Status};
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::mutation::Mutation;
 use crate::people::{StreakMark, Who, small};
-use crate::protocol::Luck;
 use crate::state::{Batch, BatchAt, Content, Entries, Entry, Plan, Run, State};
 
 /// A streak to record of each, by place.

@@ -24,6 +24,7 @@
 //! - Deadlines, settings that change, faults of Graph: a run can be given up at any moment.
 //! - A person's word. Nobody approves or rejects a plan, or switches somebody off by hand.
 
+mod actions;
 mod audit;
 mod conditions;
 mod enumerate;
@@ -42,12 +43,13 @@ mod state;
 mod work;
 mod world;
 
+pub use actions::{Action, Luck};
 pub use audit::{Wrong, Wrongs};
 pub use explore::{Explored, Story, Verdict, counterexample, describe, explore};
 pub use mutation::Mutation;
 pub use people::{Person, StreakMark, Who};
 pub use properties::named;
-pub use protocol::{Action, Luck, Protocol};
+pub use protocol::Protocol;
 pub use state::{
     Batch, BatchAt, Content, Entries, Entry, Head, Invocation, Lease, Plan, Role, Run, State, Step,
 };

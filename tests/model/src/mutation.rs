@@ -47,8 +47,8 @@ pub enum Mutation {
     NobodyIsAskedAnew,
     /// The guards are asked of an approved plan too.
     GuardsAskAgain,
-    /// A rejection asks neither the head nor the run whether the plan still waits.
-    RejectedInTheMiddle,
+    /// Nobody asks whether a plan still waits that is rejected or lapses.
+    DroppedInTheMiddle,
 }
 
 impl Mutation {
@@ -75,7 +75,7 @@ impl Mutation {
         Self::AnyPlanIsMeant,
         Self::NobodyIsAskedAnew,
         Self::GuardsAskAgain,
-        Self::RejectedInTheMiddle,
+        Self::DroppedInTheMiddle,
     ];
 
     /// The design of the incident of August 2024: the list of batches was deleted by one that

@@ -317,7 +317,7 @@ impl Mutation {
             Self::NobodyAsksWhetherItWaits | Self::AnyPlanIsMeant => named::APPROVED_AS_IT_WAITS,
             Self::NobodyIsAskedAnew => named::WHO_IS_BACK_STAYS,
             Self::GuardsAskAgain => named::APPROVED_ONCE,
-            Self::RejectedInTheMiddle => named::REFUSED_IS_HARMLESS,
+            Self::DroppedInTheMiddle => named::REFUSED_IS_HARMLESS,
         }
     }
 
@@ -332,7 +332,7 @@ impl Mutation {
             | Self::AnyPlanIsMeant
             | Self::NobodyIsAskedAnew
             | Self::GuardsAskAgain
-            | Self::RejectedInTheMiddle => World::held(),
+            | Self::DroppedInTheMiddle => World::held(),
             _ => World::protocol(),
         }
     }

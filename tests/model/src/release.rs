@@ -12,10 +12,10 @@ use rollcall_core::run::RunState;
 use rollcall_core::status::Reason;
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::conditions::takes_a_plan;
 use crate::mutation::Mutation;
 use crate::people::Who;
-use crate::protocol::Luck;
 use crate::state::{
     Batch, BatchAt, Content, Entry, Invocation, Lease, PAGES, Plan, Run, State, Step,
 };

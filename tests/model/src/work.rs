@@ -4,10 +4,10 @@ use rollcall_core::batch::BatchEvent;
 use rollcall_core::reconcile::SightingContext;
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::conditions::{happens_to_batch, takes_work};
 use crate::mutation::Mutation;
 use crate::people::{Facts, Who};
-use crate::protocol::Luck;
 use crate::state::{BatchAt, Invocation, Role, State, Step};
 
 impl Protocol {
