@@ -55,6 +55,8 @@ pub enum Action {
     Lapse(u8),
     /// Who is in the plan that waits is as he was before it.
     Return(Who),
+    /// A person asks for a run to be taken back.
+    BeginRevert(u8),
 }
 
 impl Protocol {
@@ -62,7 +64,15 @@ impl Protocol {
     pub(crate) fn all_actions(&self, state: &State, actions: &mut Vec<Action>) {
         actions.push(Action::Start);
         for run in (1u8..).take(RUNS) {
-            for role in [Role::Enumerator, Role::Finalizer, Role::Sweeper] {
+            if self.world.reverters > 0 {
+                actions.push(Action::BeginRevert(run));
+            }
+            for role in [
+                Role::Enumerator,
+                Role::Finalizer,
+                Role::Sweeper,
+                Role::Reverter,
+            ] {
                 if self.has_room(state, role) {
                     actions.push(Action::Wake(role, run));
                 }

@@ -26,22 +26,24 @@ pub enum Wrong {
     ApprovedAnother = 64,
     /// A run was approved again.
     ApprovedTwice = 128,
+    /// A revert wrote somebody whom its run was not the last to write.
+    TookBackAnother = 256,
 }
 
 /// A set of [`Wrong`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Wrongs(u8);
+pub struct Wrongs(u16);
 
 impl Wrongs {
     /// Whether this is among them.
     #[must_use]
     pub const fn has(self, wrong: Wrong) -> bool {
-        self.0 & wrong as u8 != 0
+        self.0 & wrong as u16 != 0
     }
 
     fn note(&mut self, wrong: Wrong, is_so: bool) {
         if is_so {
-            self.0 |= wrong as u8;
+            self.0 |= wrong as u16;
         }
     }
 }
@@ -51,13 +53,18 @@ impl Wrongs {
 pub(crate) fn step(before: &State, after: &mut State, me: Option<&Invocation>) {
     let mut wrongs = after.wrongs;
     if let Some(me) = me {
-        let wrote =
-            before.runs != after.runs || before.people != after.people || before.head != after.head;
+        let wrote = before.runs != after.runs
+            || before.people != after.people
+            || before.head != after.head
+            || before.reverts != after.reverts;
         wrongs.note(Wrong::StaleWrite, wrote && !is_current(before, me));
-        let someone_went_off = before
-            .people
-            .iter()
-            .zip(&after.people)
+        let changed = || before.people.iter().zip(&after.people);
+        wrongs.note(
+            Wrong::TookBackAnother,
+            me.role == Role::Reverter
+                && changed().any(|(was, is)| was != is && was.written_by != Some(me.run)),
+        );
+        let someone_went_off = changed()
             .any(|(was, is)| was.status == Status::Active && is.status == Status::Inactive);
         wrongs.note(
             Wrong::OffByAnother,
@@ -118,7 +125,8 @@ fn is_current(state: &State, me: &Invocation) -> bool {
         let batch = state.run(me.run).and_then(|run| run.batch(at));
         batch.is_some_and(|batch| batch.state == BatchState::Leased)
     });
-    token == Some(me.token) && is_approved == me.approved && is_leased
+    let is_same_run = me.role == Role::Reverter || is_approved == me.approved;
+    token == Some(me.token) && is_same_run && is_leased
 }
 
 /// Whether the sealed generation has a batch for each page, each done, with the counts in agreement.

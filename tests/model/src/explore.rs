@@ -126,6 +126,7 @@ pub fn describe(state: &State, action: Action) -> String {
         }
         Action::Reject(run) => format!("somebody rejects the plan of run {run}"),
         Action::Lapse(run) => format!("the plan of run {run} has waited too long"),
+        Action::BeginRevert(run) => format!("somebody asks for run {run} to be taken back"),
         Action::Return(who) => format!("{who:?} is back"),
     }
 }

@@ -142,7 +142,9 @@ impl Protocol {
             if !applies && !self.is_broken(Mutation::NoApplyingState) {
                 return None;
             }
-            state.people[place].switch_off(entry.reason, me.run);
+            let mut person = state.people[place];
+            person.switch_off(entry.reason, me.run);
+            self.write(state, Who::ALL[place], person, me.run);
         }
         Some(Step::Apply(place + 1))
     }

@@ -49,11 +49,21 @@ pub enum Mutation {
     GuardsAskAgain,
     /// Nobody asks whether a plan still waits that is rejected or lapses.
     DroppedInTheMiddle,
+    /// A run is taken back while its plan waits for a person.
+    RevertsWhatWaits,
+    /// A run that has failed is taken back before its batches are revoked.
+    RevertsWhatIsActive,
+    /// A revert begins while another one is under way.
+    RevertsSideBySide,
+    /// A reverter does not ask whether its lease is still its own.
+    RevertsWithoutTheLease,
+    /// A revert writes whom somebody changed since.
+    RevertsWhoChangedSince,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::NoLeaseCheck,
         Self::TokenStays,
         Self::LeaseAfterTheEnd,
@@ -76,6 +86,11 @@ impl Mutation {
         Self::NobodyIsAskedAnew,
         Self::GuardsAskAgain,
         Self::DroppedInTheMiddle,
+        Self::RevertsWhatWaits,
+        Self::RevertsWhatIsActive,
+        Self::RevertsSideBySide,
+        Self::RevertsWithoutTheLease,
+        Self::RevertsWhoChangedSince,
     ];
 
     /// The design of the incident of August 2024: the list of batches was deleted by one that

@@ -104,6 +104,8 @@ pub struct Person {
     pub sighted: Option<(u8, BatchAt)>,
     /// How many runs did not find him; kept beside the directory.
     pub streak: Option<StreakMark>,
+    /// The run that wrote him last, where runs are taken back; none after a revert.
+    pub written_by: Option<u8>,
 }
 
 impl Person {
@@ -116,6 +118,7 @@ impl Person {
         version: 1,
         sighted: None,
         streak: None,
+        written_by: None,
     };
 
     /// Switched off, as `reconcile::switched_off` does it.
@@ -240,6 +243,7 @@ impl Facts {
                 .last_change
                 .map(|last| (small(last.run), batch(last.order))),
             streak: person.streak,
+            written_by: person.written_by,
         }
     }
 }

@@ -8,8 +8,8 @@ use stateright::Property;
 use crate::Protocol;
 use crate::audit::Wrong;
 use crate::mutation::Mutation;
-use crate::people::Who;
-use crate::state::{GENERATIONS_MAX, RUNS, State};
+use crate::people::{Person, Who};
+use crate::state::{GENERATIONS_MAX, Invocation, RUNS, Role, State};
 use crate::world::World;
 
 /// The names of the properties that always hold.
@@ -50,6 +50,13 @@ pub mod named {
     /// An approval is no evidence.
     pub const WHO_IS_BACK_STAYS: &str =
         "an approved plan switches off nobody who came back while it waited";
+    /// What takes a run back, does it alone.
+    pub const ONE_REVERT: &str = "a tenant has one revert under way";
+    /// A later change has the say.
+    pub const REVERTS_ITS_OWN: &str =
+        "a revert writes only those whom its run was the last to write";
+    /// All of it, whatever is interrupted.
+    pub const TAKEN_BACK: &str = "after a revert nobody is as the run left him";
     /// Whatever is interrupted, by whomever.
     pub const EVERY_RUN_ENDS: &str =
         "both runs start and end, the tenant is free, and what was decided is done";
@@ -72,7 +79,11 @@ fn no_two_have_the_same_token(state: &State) -> bool {
     let under_way: Vec<_> = state.invocations.iter().flatten().collect();
     under_way.iter().enumerate().all(|(place, one)| {
         under_way[..place].iter().all(|other| {
-            (one.run, one.batch(), one.token) != (other.run, other.batch(), other.token)
+            let grant = |it: &Invocation| {
+                let is_reverts = it.role == Role::Reverter;
+                (it.run, it.batch(), is_reverts, it.token)
+            };
+            grant(one) != grant(other)
         })
     })
 }
@@ -96,6 +107,23 @@ fn revoked_before_the_next_generation(state: &State) -> bool {
     })
 }
 
+fn is_taken_back(state: &State, run: u8) -> bool {
+    state.revert(run).is_some_and(|revert| revert.ended)
+}
+
+fn one_revert(state: &State) -> bool {
+    (1u8..).zip(&state.reverts).all(|(run, revert)| {
+        let is_over = revert.is_none_or(|revert| revert.ended);
+        is_over || state.head.reverting == Some(run)
+    })
+}
+
+/// Whether a revert that has ended left nobody as its run left him.
+fn all_taken_back(state: &State) -> bool {
+    let by = state.people.iter().filter_map(|person| person.written_by);
+    by.into_iter().all(|run| !is_taken_back(state, run))
+}
+
 /// Whether nobody is off by a run in such a state.
 fn is_harmless(state: &State, ended: RunState) -> bool {
     state.people.iter().all(|person| {
@@ -112,7 +140,11 @@ impl Protocol {
             |protocol: &Self, state: &State| {
                 let is_waiting = protocol.world.decisions && state.head.held_run.is_some();
                 let is_free = state.head.active_run.is_none();
-                ended(state, 1) && ended(state, 2) && is_free && !is_waiting
+                let is_over = |run| {
+                    let reverts = protocol.world.reverters > 0;
+                    ended(state, run) && (!reverts || is_taken_back(state, run))
+                };
+                is_over(1) && is_over(2) && is_free && !is_waiting
             },
         ));
         properties.extend(self.possibilities());
@@ -137,14 +169,20 @@ impl Protocol {
                     state.run_state(1) == Some(RunState::Failed) && state.run(2).is_some()
                 },
             ),
-            Property::sometimes("a run is held", |_, state: &State| {
-                state.head.held_run.is_some()
-            }),
         ];
+        // Without a lie, no guard holds a plan of theirs but the one that holds any.
+        if self.world.lies > 0 || self.holds_every_plan() {
+            possible.push(Property::sometimes("a run is held", |_, state: &State| {
+                state.head.held_run.is_some()
+            }));
+        }
         if self.holds_every_plan() {
             possible.extend(decisions());
         } else {
             possible.extend(completions());
+        }
+        if self.world.reverters > 0 {
+            possible.extend(reverts());
         }
         if self.world.generations == GENERATIONS_MAX {
             possible.push(Property::sometimes(
@@ -207,6 +245,11 @@ fn safety() -> Vec<Property<Protocol>> {
             let status = |who: Who| state.people[who.place()].status;
             state.back.is_none_or(|who| status(who) == Status::Active)
         }),
+        Property::always(named::ONE_REVERT, |_, state: &State| one_revert(state)),
+        Property::always(named::REVERTS_ITS_OWN, |_, state: &State| {
+            never(Wrong::TookBackAnother, state)
+        }),
+        Property::always(named::TAKEN_BACK, |_, state: &State| all_taken_back(state)),
         Property::always(named::NOBODY_WHO_IS_THERE, |_, state: &State| {
             state.people[Who::Anna.place()].status == Status::Active
         }),
@@ -266,6 +309,34 @@ fn decisions() -> Vec<Property<Protocol>> {
     ]
 }
 
+fn reverts() -> Vec<Property<Protocol>> {
+    vec![
+        Property::sometimes("whom a run switched off is on again", |_, state: &State| {
+            let ben = &state.people[Who::Ben.place()];
+            let was_off = ben.version > Person::KNOWN.version + 2;
+            is_taken_back(state, 1) && was_off && ben.status == Status::Active
+        }),
+        Property::sometimes(
+            "a run is taken back while the next one is active",
+            |_, state: &State| state.head.reverting == Some(1) && state.head.active_run == Some(2),
+        ),
+        Property::sometimes("a revert is left in the middle", |_, state: &State| {
+            let revert = state.revert(1);
+            revert.is_some_and(|revert| revert.place > 0 && !revert.ended)
+                && state.invocations.iter().all(Option::is_none)
+        }),
+        Property::sometimes(
+            "who is on again by a revert is switched off by the next run",
+            |_, state: &State| {
+                let ben = &state.people[Who::Ben.place()];
+                is_taken_back(state, 1)
+                    && state.run_state(1) == Some(RunState::Completed)
+                    && ben.status_run == Some(2)
+            },
+        ),
+    ]
+}
+
 fn completions() -> Vec<Property<Protocol>> {
     vec![
         Property::sometimes("both runs complete", |_, state: &State| {
@@ -318,6 +389,10 @@ impl Mutation {
             Self::NobodyIsAskedAnew => named::WHO_IS_BACK_STAYS,
             Self::GuardsAskAgain => named::APPROVED_ONCE,
             Self::DroppedInTheMiddle => named::REFUSED_IS_HARMLESS,
+            Self::RevertsWhatWaits | Self::RevertsWhatIsActive => named::TAKEN_BACK,
+            Self::RevertsSideBySide => named::ONE_REVERT,
+            Self::RevertsWithoutTheLease => named::NO_STALE_WRITE,
+            Self::RevertsWhoChangedSince => named::REVERTS_ITS_OWN,
         }
     }
 
@@ -333,6 +408,11 @@ impl Mutation {
             | Self::NobodyIsAskedAnew
             | Self::GuardsAskAgain
             | Self::DroppedInTheMiddle => World::held(),
+            Self::RevertsWhatWaits => World::reopened(),
+            Self::RevertsWhatIsActive
+            | Self::RevertsSideBySide
+            | Self::RevertsWithoutTheLease
+            | Self::RevertsWhoChangedSince => World::reverted(),
             _ => World::protocol(),
         }
     }

@@ -68,6 +68,9 @@ impl Protocol {
     }
 
     fn wake(&self, state: &mut State, role: Role, number: u8) -> Option<Invocation> {
+        if role == Role::Reverter {
+            return self.lease_revert(state, number);
+        }
         if role == Role::Sweeper && state.head.active_run != Some(number) {
             return None;
         }
@@ -81,7 +84,7 @@ impl Protocol {
             Role::Finalizer => finalize::resume(run.state),
             Role::Sweeper if run.state.has_ended() => Step::Revoke(1),
             Role::Sweeper => Step::Fail,
-            Role::Worker => return None,
+            Role::Worker | Role::Reverter => return None,
         };
         // A look before the last batch is done is in vain, so it is an interruption.
         if step == Step::Look && run.has_open_batches() {
@@ -119,6 +122,7 @@ impl Protocol {
             Step::Apply(place) => self.apply(state, me, place),
             Step::Fail => self.fail(state, me),
             Step::Revoke(page) => self.revoke(state, me, page, luck),
+            Step::Revert(place) => self.revert_next(state, me, place),
             Step::ClearHead => {
                 self.clear_head(state, me);
                 None
@@ -166,6 +170,7 @@ impl Protocol {
                 self.drop_hold(&mut state, run, RunEvent::Supersede)?;
                 audit::step(before, &mut state, None);
             }
+            Action::BeginRevert(run) => self.begin_revert(&mut state, run)?,
             Action::Return(who) => self.come_back(&mut state, who)?,
         }
         state.reduce();
@@ -245,8 +250,11 @@ impl Model for Protocol {
                 active_run: None,
                 held_run: None,
                 last_full: None,
+                reverting: None,
             },
             runs: [None; RUNS],
+            reverts: [None; RUNS],
+            images: [[None; Who::ALL.len()]; RUNS],
             back: None,
             people: [Person::KNOWN; Who::ALL.len()],
             invocations: [None; INVOCATIONS_MAX],

@@ -6,6 +6,7 @@ use rollcall_core::status::{Reason, SightingOrder};
 
 use crate::audit::Wrongs;
 use crate::people::{Person, StreakMark, Who};
+use crate::revert::Revert;
 
 /// How many runs a tenant has in the model: one, and one that starts after its end.
 pub(crate) const RUNS: usize = 2;
@@ -211,6 +212,8 @@ pub struct Head {
     pub held_run: Option<u8>,
     /// The last run that completed, and how many users it saw.
     pub last_full: Option<(u8, u8)>,
+    /// The run that is being taken back.
+    pub reverting: Option<u8>,
 }
 
 /// What a function does when it is woken.
@@ -224,6 +227,8 @@ pub enum Role {
     Finalizer,
     /// Gives up what is overdue.
     Sweeper,
+    /// Takes a run back.
+    Reverter,
 }
 
 /// What an invocation does next, with all that it remembers.
@@ -261,6 +266,8 @@ pub enum Step {
     Revoke(u8),
     /// Free the tenant for its next run.
     ClearHead,
+    /// Take back whom the journal has at this place; behind the last one, end.
+    Revert(u8),
 }
 
 /// An invocation that has a lease, or believes to have it.
@@ -279,7 +286,7 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// The batch whose lease it has; none if it has the run's.
+    /// The batch whose lease it has; none if it has the run's, or a revert's.
     pub(crate) const fn batch(&self) -> Option<BatchAt> {
         match self.step {
             Step::Work(at) | Step::Finish(at, _) => Some(at),
@@ -295,6 +302,10 @@ pub struct State {
     pub head: Head,
     /// The run items, by number.
     pub runs: [Option<Run>; RUNS],
+    /// The revert items, by the run's number.
+    pub reverts: [Option<Revert>; RUNS],
+    /// Whom each run has changed, by place, as he was before.
+    pub images: [[Option<Person>; Who::ALL.len()]; RUNS],
     /// Who is back in Microsoft 365 as he was before the plan that waits.
     pub back: Option<Who>,
     /// The directory, by place.
@@ -322,6 +333,18 @@ impl State {
             .as_mut()
     }
 
+    /// The revert of the run with this number, if somebody asked for it.
+    #[must_use]
+    pub fn revert(&self, run: u8) -> Option<&Revert> {
+        self.reverts.get(usize::from(run).checked_sub(1)?)?.as_ref()
+    }
+
+    pub(crate) fn revert_mut(&mut self, run: u8) -> Option<&mut Revert> {
+        self.reverts
+            .get_mut(usize::from(run).checked_sub(1)?)?
+            .as_mut()
+    }
+
     /// Where the run with this number stands, if it was started.
     #[must_use]
     pub fn run_state(&self, run: u8) -> Option<RunState> {
@@ -339,6 +362,9 @@ impl State {
     }
 
     pub(crate) fn lease_mut(&mut self, of: &Invocation) -> Option<&mut Lease> {
+        if of.role == Role::Reverter {
+            return self.revert_mut(of.run).map(|revert| &mut revert.lease);
+        }
         let run = self.run_mut(of.run)?;
         match of.batch() {
             None => Some(&mut run.lease),
@@ -349,6 +375,9 @@ impl State {
     /// The lease that an invocation has, or had.
     #[must_use]
     pub fn lease(&self, of: &Invocation) -> Option<Lease> {
+        if of.role == Role::Reverter {
+            return self.revert(of.run).map(|revert| revert.lease);
+        }
         let run = self.run(of.run)?;
         match of.batch() {
             None => Some(run.lease),

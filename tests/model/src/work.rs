@@ -64,7 +64,7 @@ impl Protocol {
         if let Some(written) = written {
             let batch = self.leased_batch(state, me)?;
             happens_to_batch(batch, BatchEvent::Keep)?;
-            state.people[who.place()] = written;
+            self.write(state, who, written, me.run);
         }
         Some(Step::Finish(at, candidate.is_some()))
     }
