@@ -99,9 +99,14 @@ fn refused(run: &RunRef, survey: &Survey) -> anyhow::Error {
             format!("there is no run {run}; `run list` shows those that there are")
         }
         Survey::Active(state) => format!(
-            "run {run} is {} and has not ended; see it to its end with `sync --tenant {}` first",
+            "run {run} is {} and still its tenant's active run; see it to its end with `sync --tenant {}` \
+             first",
             state.shown_name(),
             run.tenant
+        ),
+        Survey::Waits => format!(
+            "run {run} is HELD: its plan waits for a person, and could still be approved; reject it first, \
+             with `hold reject {run}`"
         ),
         Survey::NotWhole => format!(
             "the journal of run {run} is no longer whole: what its users were before has expired, so \

@@ -127,6 +127,15 @@ pub(crate) fn no_revert_is_active() -> Condition {
     Condition::new("attribute_not_exists(#reverting)", &["reverting"], [])
 }
 
+/// This run is not the tenant's active one.
+pub(crate) fn run_is_not_active(run: u64) -> Condition {
+    Condition::new(
+        "(attribute_not_exists(#active_run) OR #active_run <> :c_run)",
+        &["active_run"],
+        [("run", number(run))],
+    )
+}
+
 /// This run of the tenant is being reverted.
 pub(crate) fn reverting_is(run: u64) -> Condition {
     Condition::new(

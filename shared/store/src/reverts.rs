@@ -5,7 +5,7 @@ use rollcall_core::lease::LeaseTerm;
 
 use crate::conditions::{
     absent, lease_is, lease_may_be_taken, no_revert_is_active, revert_is_at, revert_runs,
-    reverting_is,
+    reverting_is, run_is_not_active,
 };
 use crate::error::{StoreError, WriteFailure};
 use crate::images::JournalPlace;
@@ -15,6 +15,7 @@ use crate::read::Range;
 use crate::row::{Item, Row, json, number, text};
 use crate::runs::read_lease;
 use crate::survey::{IMAGES_AT_ONCE, Left, Sorted, Survey};
+use crate::tenants::Head;
 use crate::weight::groups;
 use crate::write::{Changes, Protects, Transaction};
 use crate::{RETENTION_DAYS, Store, Table, keys};
@@ -102,10 +103,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Changed`] when the tenant's head changes again and again.
     pub async fn begin_revert(&self, run: &RunRef, by: &str) -> Result<BegunRevert, StoreError> {
-        if let Some(known) = self.known_revert(run).await? {
-            return Ok(known);
-        }
-        match self.survey_revert(run).await? {
+        let head = match self.known_revert(run).await? {
+            Ok(head) => head,
+            Err(known) => return Ok(known),
+        };
+        match self.survey(run, &head).await? {
             Survey::Found { .. } => {}
             refused => return Ok(BegunRevert::Refused(refused)),
         }
@@ -130,25 +132,32 @@ impl Store {
                 Table::Coordination,
                 &keys::head(&run.tenant),
                 &Changes::new().set("reverting", number(run.run)),
-                &no_revert_is_active(),
+                &no_revert_is_active().and(run_is_not_active(run.run)),
             )
             .send();
         match begun.await {
             Ok(()) => Ok(BegunRevert::UnderWay),
-            Err(error @ StoreError::Changed { .. }) => self.known_revert(run).await?.ok_or(error),
+            Err(error @ StoreError::Changed { .. }) => {
+                let known = self.known_revert(run).await?.err();
+                known.ok_or(error)
+            }
             Err(error) => Err(error),
         }
     }
 
-    async fn known_revert(&self, run: &RunRef) -> Result<Option<BegunRevert>, StoreError> {
+    /// The revert that stands in the way of a new one; or else the tenant's head.
+    async fn known_revert(&self, run: &RunRef) -> Result<Result<Head, BegunRevert>, StoreError> {
         if let Some(revert) = self.revert(run).await? {
-            return Ok(Some(match revert.ended_at_ms {
+            return Ok(Err(match revert.ended_at_ms {
                 None => BegunRevert::UnderWay,
                 Some(_) => BegunRevert::Done,
             }));
         }
-        let other = self.head(&run.tenant).await?.reverting;
-        Ok(other.map(BegunRevert::Other))
+        let head = self.head(&run.tenant).await?;
+        Ok(match head.reverting {
+            Some(other) => Err(BegunRevert::Other(other)),
+            None => Ok(head),
+        })
     }
 
     /// A revert.

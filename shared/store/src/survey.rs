@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::images::{Image, JournalPlace};
 use crate::row::Row;
 use crate::runs::RunRecord;
+use crate::tenants::Head;
 use crate::users::UserWrite;
 use crate::{Store, Table, keys};
 
@@ -47,8 +48,10 @@ pub struct Left {
 pub enum Survey {
     /// There is no such run.
     Unknown,
-    /// The run has not ended.
+    /// The run has not ended, or has failed and its batches are not revoked yet.
     Active(RunState),
+    /// Its plan waits for a person, who can still approve it.
+    Waits,
     /// The run's journal is no longer whole, or not for long.
     NotWhole,
     /// These would be as before, and those left as they are.
@@ -72,9 +75,19 @@ impl Store {
     /// # Errors
     /// [`StoreError`] as DynamoDB answers.
     pub async fn survey_revert(&self, run: &RunRef) -> Result<Survey, StoreError> {
+        let head = self.head(&run.tenant).await?;
+        self.survey(run, &head).await
+    }
+
+    /// Only a run that writes nothing any more can be taken back: what it wrote behind the revert would
+    /// stay.
+    pub(crate) async fn survey(&self, run: &RunRef, head: &Head) -> Result<Survey, StoreError> {
         let record = match self.run(run).await? {
             None => return Ok(Survey::Unknown),
-            Some(record) if !record.state.has_ended() => return Ok(Survey::Active(record.state)),
+            Some(record) if record.state == RunState::Held => return Ok(Survey::Waits),
+            Some(record) if !record.state.has_ended() || head.active_run == Some(run.run) => {
+                return Ok(Survey::Active(record.state));
+            }
             Some(record) => record,
         };
         let ends_ms = record.ttl_s.saturating_mul(1_000);

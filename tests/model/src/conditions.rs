@@ -53,7 +53,7 @@ impl Protocol {
                 !self.is_broken(Mutation::FailedRunsAreForgotten)
             }
             Role::Sweeper => allows_one_of(state, &[Fail]),
-            Role::Worker => false,
+            Role::Worker | Role::Reverter => false,
         };
         is_for || after_the_end
     }

@@ -5,10 +5,10 @@ use rollcall_core::reconcile::is_unchanged;
 use rollcall_core::run::RunEvent;
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::conditions::happens_to_batch;
 use crate::mutation::Mutation;
 use crate::people::Who;
-use crate::protocol::Luck;
 use crate::state::{Batch, BatchAt, Content, Invocation, Lease, PAGES, Run, State, Step};
 
 /// Where an enumerator goes on with a run that it leased a moment ago. A new generation was about to
@@ -86,11 +86,13 @@ impl Protocol {
                 .into_iter()
                 .flat_map(Run::all_batches)
                 .any(|(earlier, batch)| earlier.page == at.page && batch.content.changed);
-            was_changed || !is_unchanged(self.facts.user(who), &self.facts.scope, Some(&standing))
+            let user = self.facts.user(who, state.is_disabled(who));
+            was_changed || !is_unchanged(user, &self.facts.scope, Some(&standing))
         };
         Content {
             shows: who.is_some(),
             changed: who.is_some_and(is_changed),
+            disabled: who.is_some_and(|who| state.is_disabled(who)),
             last: at.page == PAGES || luck == Luck::CutOff,
         }
     }

@@ -6,8 +6,9 @@ use std::thread::available_parallelism;
 use rollcall_core::ids::BadId;
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Path};
 
+use crate::actions::Action;
 use crate::mutation::Mutation;
-use crate::protocol::{Action, Protocol};
+use crate::protocol::Protocol;
 use crate::state::State;
 use crate::world::World;
 
@@ -119,5 +120,13 @@ pub fn describe(state: &State, action: Action) -> String {
         Action::GiveUp(place) => format!("{}: gives the run up", who(place)),
         Action::Pause(place) => format!("{}: is late, its lease lapses", who(place)),
         Action::Crash(place) => format!("{}: dies", who(place)),
+        Action::LoseAnswer(place) => format!("{}: holds the run, and does not hear it", who(place)),
+        Action::Approve { run, plan } => {
+            format!("somebody who looked at the plan of run {plan} approves run {run}")
+        }
+        Action::Reject(run) => format!("somebody rejects the plan of run {run}"),
+        Action::Lapse(run) => format!("the plan of run {run} has waited too long"),
+        Action::BeginRevert(run) => format!("somebody asks for run {run} to be taken back"),
+        Action::Return(who) => format!("{who:?} is back"),
     }
 }

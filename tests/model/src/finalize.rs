@@ -5,10 +5,10 @@ use rollcall_core::proof::{NotProven, check_batches};
 use rollcall_core::run::{RunEvent, RunState};
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::conditions::takes_a_plan;
 use crate::mutation::Mutation;
 use crate::people::{StreakMark, Who};
-use crate::protocol::Luck;
 use crate::state::{Invocation, Plan, State, Step};
 
 /// Where a finalizer goes on with a run that it leased a moment ago.
@@ -54,8 +54,12 @@ impl Protocol {
         if state.head.active_run != Some(me.run) {
             return Some(Step::Fail);
         }
-        if state.run(me.run)?.plan.is_some() {
-            return Some(Step::Guard);
+        let run = state.run(me.run)?;
+        if let Some(plan) = run.plan {
+            return Some(match run.released {
+                None if me.approved => Step::Release(self.ask_anew(state, me.run, plan)?),
+                _ => Step::Guard,
+            });
         }
         Some(match self.judge(state, me.run, luck) {
             None => Step::Fail,
@@ -98,7 +102,7 @@ impl Protocol {
     /// The guards, and the step after which the run only rolls forward. `None` when the run ends
     /// here, or is somebody else's.
     pub(crate) fn guard(&self, state: &mut State, me: &Invocation) -> Option<Step> {
-        let plan = state.run(me.run)?.plan?;
+        let plan = state.run(me.run)?.carried_out()?;
         let numbers = PlanNumbers {
             users_seen: plan.users_seen.into(),
             users_seen_before: state.head.last_full.map(|(_, seen)| seen.into()),
@@ -108,7 +112,8 @@ impl Protocol {
             whole_domain: 0,
             off_in_window: 0,
         };
-        if self.world.guards.check(numbers).is_some() {
+        let is_asked = !me.approved || self.is_broken(Mutation::GuardsAskAgain);
+        if is_asked && self.world.guards.check(numbers).is_some() {
             self.end(state, me, RunEvent::Hold)?;
             state.head.held_run = Some(me.run);
             return None;
@@ -126,7 +131,7 @@ impl Protocol {
     /// Switches off the user of the plan at this place, if he is still as he was planned. In the
     /// system 49 users are one transaction; here each is one, so that it can be left in the middle.
     pub(crate) fn apply(&self, state: &mut State, me: &Invocation, place: usize) -> Option<Step> {
-        let plan = state.run(me.run)?.plan?;
+        let plan = state.run(me.run)?.carried_out()?;
         let Some(entry) = plan.entries.get(place) else {
             self.complete(state, me)?;
             return None;
@@ -137,13 +142,15 @@ impl Protocol {
             if !applies && !self.is_broken(Mutation::NoApplyingState) {
                 return None;
             }
-            state.people[place].switch_off(entry.reason, me.run);
+            let mut person = state.people[place];
+            person.switch_off(entry.reason, me.run);
+            self.write(state, Who::ALL[place], person, me.run);
         }
         Some(Step::Apply(place + 1))
     }
 
     fn complete(&self, state: &mut State, me: &Invocation) -> Option<()> {
-        let seen = state.run(me.run)?.plan?.users_seen;
+        let seen = state.run(me.run)?.carried_out()?.users_seen;
         self.end(state, me, RunEvent::Complete)?;
         state.head.last_full = Some((me.run, seen));
         Some(())

@@ -4,9 +4,9 @@
 use rollcall_core::run::RunEvent;
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::enumerate::Revoked;
 use crate::mutation::Mutation;
-use crate::protocol::Luck;
 use crate::state::{BatchAt, Invocation, State, Step};
 
 impl Protocol {

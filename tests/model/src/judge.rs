@@ -13,10 +13,10 @@ use rollcall_core::run::{RunEvent, RunMode};
 use rollcall_core::status::{Reason, Status};
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::mutation::Mutation;
 use crate::people::{StreakMark, Who, small};
-use crate::protocol::Luck;
-use crate::state::{Batch, BatchAt, Content, Entry, Plan, Run, State};
+use crate::state::{Batch, BatchAt, Content, Entries, Entry, Plan, Run, State};
 
 /// A streak to record of each, by place.
 type Streaks = [Option<StreakMark>; Who::ALL.len()];
@@ -97,7 +97,7 @@ impl Protocol {
             .filter(active)
             .filter_map(|who| proof.absence(self.facts.id(who)))
             .collect();
-        let answers = self.ask(&absences, luck);
+        let answers = self.ask(state, &absences, luck);
         let (mut evidence, streaks) = self.resolve(state, number, &proof, &absences, &answers);
         evidence.extend(candidates);
         let due = evidence.into_iter().filter_map(|evidence| {
@@ -106,7 +106,17 @@ impl Protocol {
             active(&who).then_some((evidence, version.into()))
         });
         let plan = CorePlan::new(&proof, due.collect());
-        let mut entries = [None; Who::ALL.len()];
+        let plan = Plan {
+            entries: self.entries(&plan)?,
+            users_seen: small(proof.users_seen()),
+            active: small(Who::ALL.iter().filter(|who| active(who)).map(|_| 1).sum()),
+        };
+        Some((plan, streaks))
+    }
+
+    /// Whom a plan names, by place.
+    pub(crate) fn entries(&self, plan: &CorePlan) -> Option<Entries> {
+        let mut entries = Entries::default();
         for entry in plan.entries() {
             let who = self.facts.who(entry.id())?;
             entries[who.place()] = Some(Entry {
@@ -114,15 +124,10 @@ impl Protocol {
                 version: small(entry.version()),
             });
         }
-        let plan = Plan {
-            entries,
-            users_seen: small(proof.users_seen()),
-            active: small(Who::ALL.iter().filter(|who| active(who)).map(|_| 1).sum()),
-        };
-        Some((plan, streaks))
+        Some(entries)
     }
 
-    fn prove(&self, run: &Run, number: u8, luck: Luck) -> Option<CompletenessProof> {
+    pub(crate) fn prove(&self, run: &Run, number: u8, luck: Luck) -> Option<CompletenessProof> {
         let (seal, batches) = self.read_batches(run, luck);
         let of_run = self.facts.run(number);
         let mut sightings = Sightings::new();
@@ -159,7 +164,7 @@ impl Protocol {
                 payload.changed.push(ChangedSighting {
                     index: 0,
                     again: false,
-                    user: self.facts.user(who).clone().into(),
+                    user: self.facts.user(who, content.disabled).clone().into(),
                 });
             } else {
                 let key = IdKey::of(self.facts.run(run), self.facts.id(who));
@@ -169,7 +174,7 @@ impl Protocol {
         payload
     }
 
-    fn candidate(&self, at: BatchAt) -> Option<Candidate> {
+    pub(crate) fn candidate(&self, at: BatchAt) -> Option<Candidate> {
         Some(Candidate {
             id: self.facts.id(Who::on_page(at.page)?).clone(),
             reason: Reason::Disabled,
@@ -179,7 +184,7 @@ impl Protocol {
     }
 
     /// What Graph says of the absent, when it is asked by id.
-    fn ask(&self, absences: &[Absence], luck: Luck) -> Answers {
+    fn ask(&self, state: &State, absences: &[Absence], luck: Luck) -> Answers {
         let absent = || absences.iter().map(|absence| absence.id().clone());
         if self.is_broken(Mutation::AbsenceIsEvidence) {
             return Answers {
@@ -190,7 +195,7 @@ impl Protocol {
         let mut answers = Answers::default();
         for id in absent() {
             let request = RequestId::default();
-            let is_there = self.facts.who(&id).is_some_and(Who::is_there);
+            let is_there = self.facts.who(&id).is_some_and(|who| state.is_there(who));
             if is_there && luck != Luck::NotFound {
                 answers.alive.insert(id, request);
             } else {

@@ -1,5 +1,6 @@
 //! The protocol of a run as a model, explored to its last state: an enumerator, workers on two
-//! batches, a finalizer and a sweeper, over one tenant with two runs and three people.
+//! batches, a finalizer and a sweeper, over one tenant with two runs and three people; what a person
+//! decides about a plan that is held; and reverters, for a run that a person takes back.
 //!
 //! It is the protocol over the transition functions of `rollcall-core`: where a run or batch may go,
 //! when a lease is granted, what is proven, what is evidence, what a worker decides and what a guard
@@ -19,33 +20,45 @@
 //!
 //! Left out is what adds no state, or only fails a run more often:
 //! - The renewal of a lease: it leads back to where the lease had not lapsed yet.
-//! - An answer that gets lost: the step was taken, and whoever took it dies.
+//! - An answer that gets lost: the step was taken, and whoever took it dies. But that of a hold can get
+//!   lost, for a person can reopen the run before whoever held it tries again.
 //! - Giving a lease back for want of time: the same as dying, for all others.
-//! - Deadlines, settings that change, faults of Graph: a run can be given up at any moment.
-//! - A person's word. Nobody approves or rejects a plan, or switches somebody off by hand.
+//! - Deadlines, settings that change, faults of Graph: a run can be given up at any moment, and a plan
+//!   that waits is approved at any, or never.
+//! - A lie about somebody who is asked about anew: nobody can tell it from his having changed.
+//! - A plan's hash: each run has one plan, so the run's number stands for it.
+//! - A person's word about a user, by hand: it is a write of another version, as a revert's is.
+//! - Delta runs, and what a revert finds of its journal: that it is whole.
 
+mod actions;
 mod audit;
 mod conditions;
 mod enumerate;
 mod explore;
 mod finalize;
 mod give_up;
+mod holds;
 mod judge;
 mod mutation;
 mod people;
 mod properties;
 mod protocol;
+mod reduce;
+mod release;
+mod revert;
 mod state;
 mod work;
 mod world;
 
+pub use actions::{Action, Luck};
 pub use audit::{Wrong, Wrongs};
 pub use explore::{Explored, Story, Verdict, counterexample, describe, explore};
 pub use mutation::Mutation;
 pub use people::{Person, StreakMark, Who};
 pub use properties::named;
-pub use protocol::{Action, Luck, Protocol};
+pub use protocol::Protocol;
+pub use revert::Revert;
 pub use state::{
-    Batch, BatchAt, Content, Entry, Head, Invocation, Lease, Plan, Role, Run, State, Step,
+    Batch, BatchAt, Content, Entries, Entry, Head, Invocation, Lease, Plan, Role, Run, State, Step,
 };
 pub use world::{INTERRUPTIONS, LIES, World};

@@ -35,11 +35,35 @@ pub enum Mutation {
     FailsWhileApplying,
     /// The sweeper does not finish giving up what has FAILED.
     FailedRunsAreForgotten,
+    /// An approval does not ask whether another run is active.
+    ApprovedBesideARun,
+    /// An approval does not raise the token.
+    ApprovalKeepsTheToken,
+    /// An approval asks neither the head nor the run whether the plan still waits.
+    NobodyAsksWhetherItWaits,
+    /// An approval does not ask for the plan's hash.
+    AnyPlanIsMeant,
+    /// An approved plan is carried out without asking about its users again.
+    NobodyIsAskedAnew,
+    /// The guards are asked of an approved plan too.
+    GuardsAskAgain,
+    /// Nobody asks whether a plan still waits that is rejected or lapses.
+    DroppedInTheMiddle,
+    /// A run is taken back while its plan waits for a person.
+    RevertsWhatWaits,
+    /// A run that has failed is taken back before its batches are revoked.
+    RevertsWhatIsActive,
+    /// A revert begins while another one is under way.
+    RevertsSideBySide,
+    /// A reverter does not ask whether its lease is still its own.
+    RevertsWithoutTheLease,
+    /// A revert writes whom somebody changed since.
+    RevertsWhoChangedSince,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 27] = [
         Self::NoLeaseCheck,
         Self::TokenStays,
         Self::LeaseAfterTheEnd,
@@ -55,6 +79,18 @@ impl Mutation {
         Self::NoApplyingState,
         Self::FailsWhileApplying,
         Self::FailedRunsAreForgotten,
+        Self::ApprovedBesideARun,
+        Self::ApprovalKeepsTheToken,
+        Self::NobodyAsksWhetherItWaits,
+        Self::AnyPlanIsMeant,
+        Self::NobodyIsAskedAnew,
+        Self::GuardsAskAgain,
+        Self::DroppedInTheMiddle,
+        Self::RevertsWhatWaits,
+        Self::RevertsWhatIsActive,
+        Self::RevertsSideBySide,
+        Self::RevertsWithoutTheLease,
+        Self::RevertsWhoChangedSince,
     ];
 
     /// The design of the incident of August 2024: the list of batches was deleted by one that

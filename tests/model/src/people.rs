@@ -45,11 +45,6 @@ impl Who {
         }
     }
 
-    /// Whether Microsoft 365 has the person.
-    pub(crate) const fn is_there(self) -> bool {
-        !matches!(self, Self::Cara)
-    }
-
     const fn name(self) -> &'static str {
         match self {
             Self::Anna => "anna",
@@ -109,6 +104,8 @@ pub struct Person {
     pub sighted: Option<(u8, BatchAt)>,
     /// How many runs did not find him; kept beside the directory.
     pub streak: Option<StreakMark>,
+    /// The run that wrote him last, where runs are taken back; none after a revert.
+    pub written_by: Option<u8>,
 }
 
 impl Person {
@@ -121,6 +118,7 @@ impl Person {
         version: 1,
         sighted: None,
         streak: None,
+        written_by: None,
     };
 
     /// Switched off, as `reconcile::switched_off` does it.
@@ -145,7 +143,8 @@ const NEW_NAME: &str = "new";
 pub(crate) struct Facts {
     ids: [ObjectId; Who::ALL.len()],
     runs: [RunRef; RUNS],
-    users: [GraphUser; Who::ALL.len()],
+    enabled: [GraphUser; Who::ALL.len()],
+    disabled: [GraphUser; Who::ALL.len()],
     pub(crate) scope: Scope,
 }
 
@@ -156,18 +155,19 @@ impl Facts {
             ObjectId::new(Who::Ben.name())?,
             ObjectId::new(Who::Cara.name())?,
         ];
-        let user = |who: Who| GraphUser {
+        let user = |who: Who, enabled: bool| GraphUser {
             id: ids[who.place()].clone(),
             user_principal_name: None,
             mail: None,
             display_name: Some(NEW_NAME.into()),
-            account_enabled: Some(who != Who::Ben),
+            account_enabled: Some(enabled),
             user_type: Some("Member".into()),
             attributes: BTreeMap::new(),
             in_groups: None,
         };
         Ok(Self {
-            users: Who::ALL.map(user),
+            enabled: Who::ALL.map(|who| user(who, true)),
+            disabled: Who::ALL.map(|who| user(who, false)),
             runs: ["model/1".parse()?, "model/2".parse()?],
             scope: Scope::default(),
             ids,
@@ -187,8 +187,13 @@ impl Facts {
     }
 
     /// The person as Graph tells of him.
-    pub(crate) fn user(&self, who: Who) -> &GraphUser {
-        &self.users[who.place()]
+    pub(crate) fn user(&self, who: Who, disabled: bool) -> &GraphUser {
+        let users = if disabled {
+            &self.disabled
+        } else {
+            &self.enabled
+        };
+        &users[who.place()]
     }
 
     /// The person as the directory has him.
@@ -238,6 +243,7 @@ impl Facts {
                 .last_change
                 .map(|last| (small(last.run), batch(last.order))),
             streak: person.streak,
+            written_by: person.written_by,
         }
     }
 }

@@ -8,8 +8,8 @@ use stateright::Property;
 use crate::Protocol;
 use crate::audit::Wrong;
 use crate::mutation::Mutation;
-use crate::people::Who;
-use crate::state::{GENERATIONS_MAX, RUNS, State};
+use crate::people::{Person, Who};
+use crate::state::{GENERATIONS_MAX, Invocation, RUNS, Role, State};
 use crate::world::World;
 
 /// The names of the properties that always hold.
@@ -39,8 +39,27 @@ pub mod named {
     pub const FAILED_IS_HARMLESS: &str = "a run that failed has switched nobody off";
     /// What all the others are for.
     pub const NOBODY_WHO_IS_THERE: &str = "nobody who is there and enabled is switched off";
+    /// An approval is for one plan, while it waits.
+    pub const APPROVED_AS_IT_WAITS: &str =
+        "only a plan that waits is approved, by somebody who looked at it";
+    /// What is approved is not held again.
+    pub const APPROVED_ONCE: &str = "a plan is approved at most once";
+    /// Nothing of it was, and nothing will be.
+    pub const REFUSED_IS_HARMLESS: &str =
+        "a plan that was rejected, or is void, has switched nobody off";
+    /// An approval is no evidence.
+    pub const WHO_IS_BACK_STAYS: &str =
+        "an approved plan switches off nobody who came back while it waited";
+    /// What takes a run back, does it alone.
+    pub const ONE_REVERT: &str = "a tenant has one revert under way";
+    /// A later change has the say.
+    pub const REVERTS_ITS_OWN: &str =
+        "a revert writes only those whom its run was the last to write";
+    /// All of it, whatever is interrupted.
+    pub const TAKEN_BACK: &str = "after a revert nobody is as the run left him";
     /// Whatever is interrupted, by whomever.
-    pub const EVERY_RUN_ENDS: &str = "both runs start and end, and the tenant is free";
+    pub const EVERY_RUN_ENDS: &str =
+        "both runs start and end, the tenant is free, and what was decided is done";
 }
 
 fn never(wrong: Wrong, state: &State) -> bool {
@@ -60,7 +79,11 @@ fn no_two_have_the_same_token(state: &State) -> bool {
     let under_way: Vec<_> = state.invocations.iter().flatten().collect();
     under_way.iter().enumerate().all(|(place, one)| {
         under_way[..place].iter().all(|other| {
-            (one.run, one.batch(), one.token) != (other.run, other.batch(), other.token)
+            let grant = |it: &Invocation| {
+                let is_reverts = it.role == Role::Reverter;
+                (it.run, it.batch(), is_reverts, it.token)
+            };
+            grant(one) != grant(other)
         })
     })
 }
@@ -84,10 +107,28 @@ fn revoked_before_the_next_generation(state: &State) -> bool {
     })
 }
 
-fn failed_is_harmless(state: &State) -> bool {
+fn is_taken_back(state: &State, run: u8) -> bool {
+    state.revert(run).is_some_and(|revert| revert.ended)
+}
+
+fn one_revert(state: &State) -> bool {
+    (1u8..).zip(&state.reverts).all(|(run, revert)| {
+        let is_over = revert.is_none_or(|revert| revert.ended);
+        is_over || state.head.reverting == Some(run)
+    })
+}
+
+/// Whether a revert that has ended left nobody as its run left him.
+fn all_taken_back(state: &State) -> bool {
+    let by = state.people.iter().filter_map(|person| person.written_by);
+    by.into_iter().all(|run| !is_taken_back(state, run))
+}
+
+/// Whether nobody is off by a run in such a state.
+fn is_harmless(state: &State, ended: RunState) -> bool {
     state.people.iter().all(|person| {
         let by = person.status_run.and_then(|run| state.run_state(run));
-        person.status == Status::Active || by != Some(RunState::Failed)
+        person.status == Status::Active || by != Some(ended)
     })
 }
 
@@ -96,8 +137,14 @@ impl Protocol {
         let mut properties = safety();
         properties.push(Property::eventually(
             named::EVERY_RUN_ENDS,
-            |_, state: &State| {
-                ended(state, 1) && ended(state, 2) && state.head.active_run.is_none()
+            |protocol: &Self, state: &State| {
+                let is_waiting = protocol.world.decisions && state.head.held_run.is_some();
+                let is_free = state.head.active_run.is_none();
+                let is_over = |run| {
+                    let reverts = protocol.world.reverters > 0;
+                    ended(state, run) && (!reverts || is_taken_back(state, run))
+                };
+                is_over(1) && is_over(2) && is_free && !is_waiting
             },
         ));
         properties.extend(self.possibilities());
@@ -122,17 +169,20 @@ impl Protocol {
                     state.run_state(1) == Some(RunState::Failed) && state.run(2).is_some()
                 },
             ),
-            Property::sometimes("a run is held", |_, state: &State| {
-                state.head.held_run.is_some()
-            }),
         ];
+        // Without a lie, no guard holds a plan of theirs but the one that holds any.
+        if self.world.lies > 0 || self.holds_every_plan() {
+            possible.push(Property::sometimes("a run is held", |_, state: &State| {
+                state.head.held_run.is_some()
+            }));
+        }
         if self.holds_every_plan() {
-            possible.push(Property::sometimes(
-                "a held plan is superseded",
-                |_, state: &State| state.run_state(1) == Some(RunState::Superseded),
-            ));
+            possible.extend(decisions());
         } else {
             possible.extend(completions());
+        }
+        if self.world.reverters > 0 {
+            possible.extend(reverts());
         }
         if self.world.generations == GENERATIONS_MAX {
             possible.push(Property::sometimes(
@@ -180,11 +230,110 @@ fn safety() -> Vec<Property<Protocol>> {
             never(Wrong::EndedRunWritten, state)
         }),
         Property::always(named::FAILED_IS_HARMLESS, |_, state: &State| {
-            failed_is_harmless(state)
+            is_harmless(state, RunState::Failed)
         }),
+        Property::always(named::APPROVED_AS_IT_WAITS, |_, state: &State| {
+            never(Wrong::ApprovedAnother, state)
+        }),
+        Property::always(named::APPROVED_ONCE, |_, state: &State| {
+            never(Wrong::ApprovedTwice, state)
+        }),
+        Property::always(named::REFUSED_IS_HARMLESS, |_, state: &State| {
+            is_harmless(state, RunState::Rejected) && is_harmless(state, RunState::Superseded)
+        }),
+        Property::always(named::WHO_IS_BACK_STAYS, |_, state: &State| {
+            let status = |who: Who| state.people[who.place()].status;
+            state.back.is_none_or(|who| status(who) == Status::Active)
+        }),
+        Property::always(named::ONE_REVERT, |_, state: &State| one_revert(state)),
+        Property::always(named::REVERTS_ITS_OWN, |_, state: &State| {
+            never(Wrong::TookBackAnother, state)
+        }),
+        Property::always(named::TAKEN_BACK, |_, state: &State| all_taken_back(state)),
         Property::always(named::NOBODY_WHO_IS_THERE, |_, state: &State| {
             state.people[Who::Anna.place()].status == Status::Active
         }),
+    ]
+}
+
+fn is_approved(state: &State, run: u8, how: RunState) -> bool {
+    let run = state.run(run);
+    run.is_some_and(|run| run.approved && run.state == how)
+}
+
+fn decisions() -> Vec<Property<Protocol>> {
+    vec![
+        Property::sometimes("a held plan is superseded", |_, state: &State| {
+            state.run_state(1) == Some(RunState::Superseded) && state.head.held_run == Some(2)
+        }),
+        Property::sometimes("a held plan is rejected", |_, state: &State| {
+            state.run_state(1) == Some(RunState::Rejected)
+        }),
+        Property::sometimes("both runs are approved and complete", |_, state: &State| {
+            (1u8..)
+                .take(RUNS)
+                .all(|run| is_approved(state, run, RunState::Completed))
+        }),
+        Property::sometimes("an approved run fails", |_, state: &State| {
+            is_approved(state, 1, RunState::Failed)
+        }),
+        Property::sometimes(
+            "a plan is approved after the next run was given up",
+            |_, state: &State| {
+                is_approved(state, 1, RunState::Completed)
+                    && state.run_state(2) == Some(RunState::Failed)
+            },
+        ),
+        Property::sometimes(
+            "an approved plan switches off who is disabled",
+            |_, state: &State| is_off(state, Who::Ben, Reason::Disabled),
+        ),
+        Property::sometimes(
+            "an approved plan switches off whom two runs did not find",
+            |_, state: &State| is_off(state, Who::Cara, Reason::NotFound),
+        ),
+        Property::sometimes(
+            "an approved plan is carried out without somebody who was restored",
+            |_, state: &State| {
+                is_approved(state, 2, RunState::Completed) && state.back == Some(Who::Cara)
+            },
+        ),
+        Property::sometimes(
+            "an approved plan is left in the middle",
+            |_, state: &State| {
+                is_approved(state, 1, RunState::Applying)
+                    && is_off(state, Who::Ben, Reason::Disabled)
+                    && state.invocations.iter().all(Option::is_none)
+            },
+        ),
+    ]
+}
+
+fn reverts() -> Vec<Property<Protocol>> {
+    vec![
+        Property::sometimes("whom a run switched off is on again", |_, state: &State| {
+            let ben = &state.people[Who::Ben.place()];
+            let was_off = ben.version > Person::KNOWN.version + 2;
+            is_taken_back(state, 1) && was_off && ben.status == Status::Active
+        }),
+        Property::sometimes(
+            "a run is taken back while the next one is active",
+            |_, state: &State| state.head.reverting == Some(1) && state.head.active_run == Some(2),
+        ),
+        Property::sometimes("a revert is left in the middle", |_, state: &State| {
+            let revert = state.revert(1);
+            revert.is_some_and(|revert| revert.place > 0 && !revert.ended)
+                && state.invocations.iter().all(Option::is_none)
+        }),
+        Property::sometimes(
+            "who is on again by a revert is switched off by the next run",
+            |_, state: &State| {
+                let ben = &state.people[Who::Ben.place()];
+                is_taken_back(state, 1)
+                    && state.run_state(1) == Some(RunState::Completed)
+                    && ben.status_run == Some(2)
+            },
+        ),
     ]
 }
 
@@ -234,6 +383,16 @@ impl Mutation {
             Self::NoApplyingState => named::ONLY_WHILE_APPLYING,
             Self::FailsWhileApplying => named::FAILED_IS_HARMLESS,
             Self::FailedRunsAreForgotten => named::EVERY_RUN_ENDS,
+            Self::ApprovedBesideARun => named::ONE_ACTIVE_RUN,
+            Self::ApprovalKeepsTheToken => named::NO_STALE_WRITE,
+            Self::NobodyAsksWhetherItWaits | Self::AnyPlanIsMeant => named::APPROVED_AS_IT_WAITS,
+            Self::NobodyIsAskedAnew => named::WHO_IS_BACK_STAYS,
+            Self::GuardsAskAgain => named::APPROVED_ONCE,
+            Self::DroppedInTheMiddle => named::REFUSED_IS_HARMLESS,
+            Self::RevertsWhatWaits | Self::RevertsWhatIsActive => named::TAKEN_BACK,
+            Self::RevertsSideBySide => named::ONE_REVERT,
+            Self::RevertsWithoutTheLease => named::NO_STALE_WRITE,
+            Self::RevertsWhoChangedSince => named::REVERTS_ITS_OWN,
         }
     }
 
@@ -242,6 +401,18 @@ impl Mutation {
     pub fn world(self) -> World {
         match self {
             Self::NoRevocationBetweenGenerations => World::generations(),
+            Self::ApprovedBesideARun
+            | Self::ApprovalKeepsTheToken
+            | Self::NobodyAsksWhetherItWaits
+            | Self::AnyPlanIsMeant
+            | Self::NobodyIsAskedAnew
+            | Self::GuardsAskAgain
+            | Self::DroppedInTheMiddle => World::held(),
+            Self::RevertsWhatWaits => World::reopened(),
+            Self::RevertsWhatIsActive
+            | Self::RevertsSideBySide
+            | Self::RevertsWithoutTheLease
+            | Self::RevertsWhoChangedSince => World::reverted(),
             _ => World::protocol(),
         }
     }

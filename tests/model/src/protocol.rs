@@ -2,55 +2,17 @@
 
 use rollcall_core::guard::GuardSettings;
 use rollcall_core::ids::BadId;
+use rollcall_core::run::RunEvent;
 use stateright::{Model, Property};
 
+use crate::actions::{Action, Luck};
 use crate::audit::{self, Wrongs};
 use crate::enumerate;
 use crate::finalize;
 use crate::mutation::Mutation;
 use crate::people::{Facts, Person, Who};
-use crate::state::{
-    BatchAt, Head, INVOCATIONS_MAX, Invocation, PAGES, RUNS, Role, Run, State, Step,
-};
+use crate::state::{BatchAt, Head, INVOCATIONS_MAX, Invocation, RUNS, Role, Run, State, Step};
 use crate::world::World;
-
-/// What Graph and the reads say during a step. All but [`Luck::Truth`] are lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Luck {
-    /// What is so.
-    Truth,
-    /// Graph's page leaves its person out.
-    LeftOut,
-    /// Graph's page has no next link although there are further pages.
-    CutOff,
-    /// The list of batches reads as its first so many.
-    ListCut(u8),
-    /// Graph does not find by id who is there.
-    NotFound,
-    /// The worker read another page than the one that was stored, with nobody on it.
-    Miscounted,
-}
-
-/// What can happen next. Invocations are named by their place in the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// The schedule starts a run.
-    Start,
-    /// Something wakes a function for a run: a ring, a second ring, or the schedule.
-    Wake(Role, u8),
-    /// Something wakes a worker for a batch.
-    WakeWorker(u8, BatchAt),
-    /// An invocation takes its next step.
-    Go(usize, Luck),
-    /// An enumerator meets a page token that died for good.
-    LoseToken(usize),
-    /// An enumerator or finalizer gives its run up: its deadline passed, or Graph failed.
-    GiveUp(usize),
-    /// An invocation is late: its lease lapses, and it goes on as if it had it.
-    Pause(usize),
-    /// An invocation dies, and its lease lapses.
-    Crash(usize),
-}
 
 /// The protocol in a world, whole or broken.
 #[derive(Debug)]
@@ -105,13 +67,10 @@ impl Protocol {
         Some(())
     }
 
-    /// Whether one more of a role may be under way.
-    fn has_room(&self, state: &State, role: Role) -> bool {
-        let under_way = state.invocations.iter().flatten();
-        under_way.filter(|i| i.role == role).count() < self.world.at_once(role)
-    }
-
     fn wake(&self, state: &mut State, role: Role, number: u8) -> Option<Invocation> {
+        if role == Role::Reverter {
+            return self.lease_revert(state, number);
+        }
         if role == Role::Sweeper && state.head.active_run != Some(number) {
             return None;
         }
@@ -125,17 +84,19 @@ impl Protocol {
             Role::Finalizer => finalize::resume(run.state),
             Role::Sweeper if run.state.has_ended() => Step::Revoke(1),
             Role::Sweeper => Step::Fail,
-            Role::Worker => return None,
+            Role::Worker | Role::Reverter => return None,
         };
         // A look before the last batch is done is in vain, so it is an interruption.
         if step == Step::Look && run.has_open_batches() {
             state.interruptions_left = state.interruptions_left.checked_sub(1)?;
         }
-        state.run_mut(number)?.lease = lease;
+        let run = state.run_mut(number)?;
+        run.lease = lease;
         Some(Invocation {
             role,
             run: number,
             token: lease.token,
+            approved: run.approved,
             step,
         })
     }
@@ -156,68 +117,15 @@ impl Protocol {
             Step::Judge => self.judge_or_read(state, me, luck),
             Step::Record(plan, streaks) => self.record(state, me, plan, streaks),
             Step::Store(plan) => self.store(state, me, plan),
+            Step::Release(plan) => self.store_released(state, me, plan),
             Step::Guard => self.guard(state, me),
             Step::Apply(place) => self.apply(state, me, place),
             Step::Fail => self.fail(state, me),
             Step::Revoke(page) => self.revoke(state, me, page, luck),
+            Step::Revert(place) => self.revert_next(state, me, place),
             Step::ClearHead => {
                 self.clear_head(state, me);
                 None
-            }
-        }
-    }
-
-    /// The lies that a step can be told.
-    fn lies(&self, state: &State, me: &Invocation) -> Vec<Luck> {
-        if state.lies_left == 0 {
-            return Vec::new();
-        }
-        let Some(run) = state.run(me.run) else {
-            return Vec::new();
-        };
-        let cuts = (0..run.last_page).map(Luck::ListCut);
-        let shows_all = run
-            .current_batches()
-            .filter(|(_, b)| b.content.shows)
-            .count()
-            == usize::from(PAGES);
-        match me.step {
-            Step::Enumerate(end) if end.page + 1 < PAGES => vec![Luck::LeftOut, Luck::CutOff],
-            Step::Look | Step::Revoke(1) | Step::LeaveGeneration(BatchAt { page: 1, .. }) => {
-                cuts.collect()
-            }
-            Step::Finish(..) => vec![Luck::Miscounted],
-            Step::Judge if run.plan.is_some() => Vec::new(),
-            Step::Judge if shows_all => cuts.collect(),
-            Step::Judge => cuts.chain([Luck::NotFound]).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn actions_of(&self, state: &State, place: usize, me: &Invocation, actions: &mut Vec<Action>) {
-        actions.push(Action::Go(place, Luck::Truth));
-        let lies = self.lies(state, me);
-        actions.extend(lies.into_iter().map(|luck| Action::Go(place, luck)));
-        if let Step::Enumerate(end) = me.step
-            && end.page > 0
-            && end.generation < self.world.generations
-        {
-            actions.push(Action::LoseToken(place));
-        }
-        let is_refused = matches!(me.step, Step::Apply(_));
-        let can_give_up = matches!(me.role, Role::Enumerator | Role::Finalizer)
-            && !matches!(me.step, Step::Fail | Step::Revoke(_) | Step::ClearHead)
-            && (!is_refused || state.interruptions_left > 0);
-        if can_give_up {
-            actions.push(Action::GiveUp(place));
-        }
-        if state.interruptions_left > 0 {
-            actions.push(Action::Crash(place));
-            if state
-                .lease(me)
-                .is_some_and(|l| l.runs && l.token == me.token)
-            {
-                actions.push(Action::Pause(place));
             }
         }
     }
@@ -247,9 +155,23 @@ impl Protocol {
                 state.interruptions_left = state.interruptions_left.checked_sub(1)?;
                 lapse(&mut state, &me);
             }
-            Action::Go(..) | Action::LoseToken(_) | Action::GiveUp(_) => {
+            Action::Go(..) | Action::LoseToken(_) | Action::GiveUp(_) | Action::LoseAnswer(_) => {
                 self.proceed(before, &mut state, action)?;
             }
+            Action::Approve { run, plan } => {
+                self.approve(&mut state, run, plan)?;
+                audit::approval(before, &mut state, run, plan);
+            }
+            Action::Reject(run) => {
+                self.drop_hold(&mut state, run, RunEvent::Reject)?;
+                audit::step(before, &mut state, None);
+            }
+            Action::Lapse(run) => {
+                self.drop_hold(&mut state, run, RunEvent::Supersede)?;
+                audit::step(before, &mut state, None);
+            }
+            Action::BeginRevert(run) => self.begin_revert(&mut state, run)?,
+            Action::Return(who) => self.come_back(&mut state, who)?,
         }
         state.reduce();
         Some(state)
@@ -257,12 +179,23 @@ impl Protocol {
 
     /// An invocation does something.
     fn proceed(&self, before: &State, state: &mut State, action: Action) -> Option<()> {
-        let (Action::Go(place, _) | Action::LoseToken(place) | Action::GiveUp(place)) = action
+        let (Action::Go(place, _)
+        | Action::LoseToken(place)
+        | Action::GiveUp(place)
+        | Action::LoseAnswer(place)) = action
         else {
             return None;
         };
         let me = before.invocations[place]?;
         let step = match action {
+            Action::LoseAnswer(_) => {
+                state.interruptions_left = state.interruptions_left.checked_sub(1)?;
+                self.go(state, &me, Luck::Truth);
+                lapse(state, &me);
+                Some(me.step)
+                    .filter(|_| state.head.held_run == Some(me.run))?
+                    .into()
+            }
             Action::Go(_, luck) => {
                 if luck != Luck::Truth {
                     state.lies_left = state.lies_left.checked_sub(1)?;
@@ -317,8 +250,12 @@ impl Model for Protocol {
                 active_run: None,
                 held_run: None,
                 last_full: None,
+                reverting: None,
             },
             runs: [None; RUNS],
+            reverts: [None; RUNS],
+            images: [[None; Who::ALL.len()]; RUNS],
+            back: None,
             people: [Person::KNOWN; Who::ALL.len()],
             invocations: [None; INVOCATIONS_MAX],
             interruptions_left: self.world.interruptions,
@@ -328,23 +265,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        actions.push(Action::Start);
-        for run in (1u8..).take(RUNS) {
-            for role in [Role::Enumerator, Role::Finalizer, Role::Sweeper] {
-                if self.has_room(state, role) {
-                    actions.push(Action::Wake(role, run));
-                }
-            }
-            if self.has_room(state, Role::Worker) {
-                let batches = state.run(run).into_iter().flat_map(Run::all_batches);
-                actions.extend(batches.map(|(at, _)| Action::WakeWorker(run, at)));
-            }
-        }
-        for (place, me) in state.invocations.iter().enumerate() {
-            if let Some(me) = me {
-                self.actions_of(state, place, me, actions);
-            }
-        }
+        self.all_actions(state, actions);
     }
 
     fn next_state(&self, before: &State, action: Action) -> Option<State> {

@@ -6,6 +6,7 @@ use rollcall_core::status::{Reason, SightingOrder};
 
 use crate::audit::Wrongs;
 use crate::people::{Person, StreakMark, Who};
+use crate::revert::Revert;
 
 /// How many runs a tenant has in the model: one, and one that starts after its end.
 pub(crate) const RUNS: usize = 2;
@@ -58,6 +59,8 @@ pub struct Content {
     pub shows: bool,
     /// Whether he is new or changed.
     pub changed: bool,
+    /// Whether he is disabled.
+    pub disabled: bool,
     /// Whether the page has no next link.
     pub last: bool,
 }
@@ -95,11 +98,14 @@ pub struct Entry {
     pub version: u8,
 }
 
+/// The users of a plan, by place.
+pub type Entries = [Option<Entry>; Who::ALL.len()];
+
 /// A plan, with what the guards want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Plan {
-    /// Whom, by place.
-    pub entries: [Option<Entry>; Who::ALL.len()],
+    /// Whom.
+    pub entries: Entries,
     /// How many users the run saw.
     pub users_seen: u8,
     /// How many users were ACTIVE.
@@ -131,6 +137,10 @@ pub struct Run {
     pub batches: [[Option<Batch>; PAGES as usize]; GENERATIONS_MAX as usize],
     /// Its plan, once it is stored.
     pub plan: Option<Plan>,
+    /// Whether a person approved that plan.
+    pub approved: bool,
+    /// What of an approved plan is carried out, once it is stored.
+    pub released: Option<Plan>,
 }
 
 impl Run {
@@ -147,7 +157,18 @@ impl Run {
         },
         batches: [[None; PAGES as usize]; GENERATIONS_MAX as usize],
         plan: None,
+        approved: false,
+        released: None,
     };
+
+    /// The plan that is, or would be, carried out.
+    pub(crate) fn carried_out(&self) -> Option<Plan> {
+        if self.approved {
+            self.released
+        } else {
+            self.plan
+        }
+    }
 
     pub(crate) fn batch(&self, at: BatchAt) -> Option<&Batch> {
         let (generation, page) = at.place();
@@ -191,6 +212,8 @@ pub struct Head {
     pub held_run: Option<u8>,
     /// The last run that completed, and how many users it saw.
     pub last_full: Option<(u8, u8)>,
+    /// The run that is being taken back.
+    pub reverting: Option<u8>,
 }
 
 /// What a function does when it is woken.
@@ -204,6 +227,8 @@ pub enum Role {
     Finalizer,
     /// Gives up what is overdue.
     Sweeper,
+    /// Takes a run back.
+    Reverter,
 }
 
 /// What an invocation does next, with all that it remembers.
@@ -229,6 +254,8 @@ pub enum Step {
     Record(Plan, [Option<StreakMark>; Who::ALL.len()]),
     /// Store the plan.
     Store(Plan),
+    /// Store what of the approved plan still stands.
+    Release(Plan),
     /// Ask the guards.
     Guard,
     /// Switch off the user of the plan at this place, and those after; then complete.
@@ -239,6 +266,8 @@ pub enum Step {
     Revoke(u8),
     /// Free the tenant for its next run.
     ClearHead,
+    /// Take back whom the journal has at this place; behind the last one, end.
+    Revert(u8),
 }
 
 /// An invocation that has a lease, or believes to have it.
@@ -250,12 +279,14 @@ pub struct Invocation {
     pub run: u8,
     /// The token that it was granted.
     pub token: u8,
+    /// Whether the run was approved by then.
+    pub approved: bool,
     /// What it does next.
     pub step: Step,
 }
 
 impl Invocation {
-    /// The batch whose lease it has; none if it has the run's.
+    /// The batch whose lease it has; none if it has the run's, or a revert's.
     pub(crate) const fn batch(&self) -> Option<BatchAt> {
         match self.step {
             Step::Work(at) | Step::Finish(at, _) => Some(at),
@@ -271,6 +302,12 @@ pub struct State {
     pub head: Head,
     /// The run items, by number.
     pub runs: [Option<Run>; RUNS],
+    /// The revert items, by the run's number.
+    pub reverts: [Option<Revert>; RUNS],
+    /// Whom each run has changed, by place, as he was before.
+    pub images: [[Option<Person>; Who::ALL.len()]; RUNS],
+    /// Who is back in Microsoft 365 as he was before the plan that waits.
+    pub back: Option<Who>,
     /// The directory, by place.
     pub people: [Person; Who::ALL.len()],
     /// What is under way, sorted, so that two workers in each other's place are one state.
@@ -296,13 +333,38 @@ impl State {
             .as_mut()
     }
 
+    /// The revert of the run with this number, if somebody asked for it.
+    #[must_use]
+    pub fn revert(&self, run: u8) -> Option<&Revert> {
+        self.reverts.get(usize::from(run).checked_sub(1)?)?.as_ref()
+    }
+
+    pub(crate) fn revert_mut(&mut self, run: u8) -> Option<&mut Revert> {
+        self.reverts
+            .get_mut(usize::from(run).checked_sub(1)?)?
+            .as_mut()
+    }
+
     /// Where the run with this number stands, if it was started.
     #[must_use]
     pub fn run_state(&self, run: u8) -> Option<RunState> {
         self.run(run).map(|run| run.state)
     }
 
+    /// Whether Microsoft 365 has the person.
+    pub(crate) fn is_there(&self, who: Who) -> bool {
+        who != Who::Cara || self.back == Some(who)
+    }
+
+    /// Whether the person is disabled there.
+    pub(crate) fn is_disabled(&self, who: Who) -> bool {
+        who == Who::Ben && self.back != Some(who)
+    }
+
     pub(crate) fn lease_mut(&mut self, of: &Invocation) -> Option<&mut Lease> {
+        if of.role == Role::Reverter {
+            return self.revert_mut(of.run).map(|revert| &mut revert.lease);
+        }
         let run = self.run_mut(of.run)?;
         match of.batch() {
             None => Some(&mut run.lease),
@@ -313,47 +375,13 @@ impl State {
     /// The lease that an invocation has, or had.
     #[must_use]
     pub fn lease(&self, of: &Invocation) -> Option<Lease> {
+        if of.role == Role::Reverter {
+            return self.revert(of.run).map(|revert| revert.lease);
+        }
         let run = self.run(of.run)?;
         match of.batch() {
             None => Some(run.lease),
             Some(at) => run.batch(at).map(|batch| batch.lease),
-        }
-    }
-
-    /// The same state without what nothing can come of any more: the order of invocations, the
-    /// items of a run that has ended and that nobody works for, the lease of a batch that is closed.
-    pub(crate) fn reduce(&mut self) {
-        self.invocations.sort_unstable();
-        for number in (1u8..).take(RUNS) {
-            let under_way = self.invocations;
-            let of_run = || under_way.iter().flatten().filter(|i| i.run == number);
-            let is_active = self.head.active_run == Some(number);
-            let Some(run) = self.run_mut(number) else {
-                continue;
-            };
-            for batch_at in (1..=GENERATIONS_MAX)
-                .flat_map(|generation| (1..=PAGES).map(move |page| BatchAt { generation, page }))
-            {
-                if let Some(batch) = run.slot(batch_at)
-                    && !batch.state.is_open()
-                    && of_run().all(|i| i.batch() != Some(batch_at))
-                {
-                    batch.lease = Lease::default();
-                }
-            }
-            if run.state.has_ended()
-                && !is_active
-                && !run.has_open_batches()
-                && of_run().next().is_none()
-            {
-                *run = Run {
-                    state: run.state,
-                    ..Run::STARTED
-                };
-                for person in &mut self.people {
-                    person.sighted = person.sighted.filter(|(by, _)| *by != number);
-                }
-            }
         }
     }
 }

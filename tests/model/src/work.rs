@@ -4,10 +4,10 @@ use rollcall_core::batch::BatchEvent;
 use rollcall_core::reconcile::SightingContext;
 
 use crate::Protocol;
+use crate::actions::Luck;
 use crate::conditions::{happens_to_batch, takes_work};
 use crate::mutation::Mutation;
 use crate::people::{Facts, Who};
-use crate::protocol::Luck;
 use crate::state::{BatchAt, Invocation, Role, State, Step};
 
 impl Protocol {
@@ -30,6 +30,7 @@ impl Protocol {
             role: Role::Worker,
             run: run_number,
             token: lease.token,
+            approved: run.approved,
             step: Step::Work(at),
         })
     }
@@ -50,7 +51,8 @@ impl Protocol {
             now_ms: 0,
         };
         let stored = self.facts.stored(who, &person);
-        let decision = context.decide(self.facts.user(who), Some(&stored));
+        let user = self.facts.user(who, batch.content.disabled);
+        let decision = context.decide(user, Some(&stored));
         let mut candidate = decision.candidate;
         let mut written = decision.write.map(|user| Facts::written(&person, &user));
         if self.is_broken(Mutation::WorkersSwitchOff)
@@ -62,7 +64,7 @@ impl Protocol {
         if let Some(written) = written {
             let batch = self.leased_batch(state, me)?;
             happens_to_batch(batch, BatchEvent::Keep)?;
-            state.people[who.place()] = written;
+            self.write(state, who, written, me.run);
         }
         Some(Step::Finish(at, candidate.is_some()))
     }

@@ -13,11 +13,13 @@ use rollcall_model::{Protocol, State, World, counterexample, explore, named};
 use stateright::Model;
 
 /// How many states there are in each world. A change of the protocol, or of the model, shows here.
-const STATES: [(&str, usize); 4] = [
+const STATES: [(&str, usize); 6] = [
     ("protocol", 2_797_661),
     ("copies", 1_371_564),
     ("generations", 1_559_261),
-    ("held", 534_220),
+    ("held", 1_343_272),
+    ("reverted", 1_184_954),
+    ("reopened", 351_744),
 ];
 
 /// Explores a world completely, and asks everything of it.
@@ -48,8 +50,18 @@ fn runs_that_begin_again_keep_every_promise() {
 }
 
 #[test]
-fn runs_that_are_held_keep_every_promise() {
+fn runs_that_are_held_and_decided_about_keep_every_promise() {
     explored(World::held());
+}
+
+#[test]
+fn runs_that_are_taken_back_beside_others_keep_every_promise() {
+    explored(World::reverted());
+}
+
+#[test]
+fn runs_that_are_decided_about_and_taken_back_keep_every_promise() {
+    explored(World::reopened());
 }
 
 /// A plain walk through every state: how often each was come to, and where it leads.
@@ -113,15 +125,17 @@ fn a_plain_walk_meets_the_same_states_no_circle_and_no_end_but_that_of_both_runs
     for world in World::all() {
         let world = World {
             interruptions: 1,
-            lies: 1,
+            lies: world.lies.min(1),
             ..world
         };
-        let name = world.name;
+        let (name, decisions) = (world.name, world.decisions);
         let walk = Walk::through(&Protocol::new(world.clone()).unwrap());
         assert_eq!(walk.states.len(), explore(world).unwrap().states, "{name}");
         assert_eq!(walk.in_or_after_circles(), 0, "{name}");
         for (state, to) in walk.states.iter().zip(&walk.to) {
             let is_over = state.head.active_run.is_none()
+                && state.head.reverting.is_none()
+                && !(decisions && state.head.held_run.is_some())
                 && [1, 2]
                     .into_iter()
                     .all(|run| state.run_state(run).is_some_and(RunState::has_ended));

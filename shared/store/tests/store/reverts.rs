@@ -1,6 +1,7 @@
 //! Reverts: a run's changes taken back from its journal.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rollcall_core::by_hand::Decision;
 use rollcall_core::ids::ObjectId;
@@ -14,7 +15,7 @@ use rollcall_store::{
 
 use crate::values::{changed, created, id, plan, totals};
 use crate::wire::Wire;
-use crate::world::World;
+use crate::world::{World, head_key, n};
 
 const DAY_MS: u64 = 86_400_000;
 /// How long a revert's lease runs.
@@ -326,4 +327,54 @@ async fn a_run_that_goes_on_or_never_was_is_not_reverted() {
     assert_eq!(begun, Ok(BegunRevert::Refused(Survey::Unknown)));
     // An active run does not stand in the way of one that has ended.
     assert_eq!(bad.begin().await, BegunRevert::UnderWay);
+}
+
+/// Until then its workers write, behind a revert too.
+#[tokio::test]
+async fn a_run_that_failed_is_reverted_only_once_its_batches_are_revoked() {
+    let world = Arc::new(World::start().await);
+    let (lease, batch) = world.working("t", &["u"]).await;
+    let (store, run) = (&world.store, lease.run());
+    world.set_run_state(run, RunState::Failed).await;
+    let refused = Survey::Active(RunState::Failed);
+    let begun = store.begin_revert(run, "ada").await;
+    assert_eq!(begun, Ok(BegunRevert::Refused(refused.clone())));
+    assert_eq!(store.survey_revert(run).await, Ok(refused));
+    let late = [created(run, "late")];
+    store.write_users(&batch, &late).await.unwrap();
+    store.close_failed_run(&lease).await.unwrap();
+    let later = [created(run, "later")];
+    let writing = store.write_users(&batch, &later);
+    world
+        .refuses("a late write", &StoreError::LostLease, writing)
+        .await;
+
+    // It is the active one at the last moment.
+    let wire = Wire::default();
+    let (other, head) = (Arc::clone(&world), head_key("t"));
+    wire.before("TransactWriteItems", async move {
+        other.set(&head, "active_run", n(1)).await;
+    });
+    let begun = world.store_on(&wire).begin_revert(run, "ada").await;
+    assert!(
+        matches!(begun, Err(StoreError::Changed { .. })),
+        "{begun:?}"
+    );
+    world.set(&head_key("t"), "active_run", n(2)).await;
+    let begun = store.begin_revert(run, "ada").await;
+    assert_eq!(begun, Ok(BegunRevert::UnderWay));
+}
+
+/// An approval would switch users off behind the revert.
+#[tokio::test]
+async fn a_run_whose_plan_waits_is_reverted_only_once_it_is_rejected() {
+    let world = World::start().await;
+    let lease = world.finalizing("t").await;
+    let (store, run) = (&world.store, lease.run());
+    world.hold(&lease).await;
+    let begun = store.begin_revert(run, "ada").await;
+    assert_eq!(begun, Ok(BegunRevert::Refused(Survey::Waits)));
+    store.reject_hold(run, "ada").await.unwrap();
+    let begun = store.begin_revert(run, "ada").await;
+    assert_eq!(begun, Ok(BegunRevert::UnderWay));
 }
