@@ -7,8 +7,8 @@
 //! besides stands before a block, in a comment that nobody sees:
 //!
 //! - `<!-- stage: fresh; disable 12; rollcall sync -->` is what happens before. Each page begins with an
-//!   empty stack, and a `tenants.toml` that points at an emulated tenant; `fresh` gives it another one, which
-//!   was put and synced once. `play RULE`, `heal`, `disable COUNT`, `enable ID`, `delete COUNT` and `rename
+//!   empty stack, and a `tenants.toml` that points at an emulated tenant; `empty` gives it another one, and
+//!   `fresh` one that was put and synced once. `play RULE`, `heal`, `disable COUNT`, `enable ID`, `delete COUNT` and `rename
 //!   COUNT` happen at Microsoft (`stage.rs`); `set TABLE KEY = VALUE` changes the tenant's settings; and what
 //!   begins with `rollcall` is typed.
 //! - `<!-- exits: 3 0 -->` is how the commands of the block end, if not all end with 0.
@@ -16,6 +16,8 @@
 //! `--stack rollcall` is parsed, and then the command is given to the local stack: they are the same. `HASH` is
 //! the plan that waits. Whatever is not a call of `rollcall` is in the list of `elsewhere.rs`, with the
 //! reason; what is neither fails the test.
+
+#![expect(clippy::panic, reason = "a page that cannot be read fails the test")]
 
 mod elsewhere;
 mod links;
@@ -119,6 +121,7 @@ async fn every_command_of_the_pages_does_what_its_page_says() {
         for block in &page.blocks {
             for step in &block.stage {
                 match step.as_str() {
+                    "empty" => stage = Stage::new().await,
                     "fresh" => stage = Stage::synced().await,
                     step => stage.directed(step),
                 }
@@ -162,12 +165,18 @@ fn a_command_that_nobody_knows_or_that_names_what_is_not_there_is_noticed() {
         exit: 0,
         said: None,
     };
-    for unknown in ["terraform apply", "cargo build", "samtools", "cargo runs"] {
+    for unknown in [
+        "terraform apply",
+        "cargo build",
+        "samtools",
+        "cargo run --bin other",
+    ] {
         assert_eq!(elsewhere::entry(unknown), None, "{unknown}");
     }
     for wrong in [
-        "cargo test -p rollcall-nothing",
-        "cargo run -p rollcall-model --example nothing",
+        "cargo test -p rollcall-end-to-end --test nothing",
+        "cargo test -p rollcall-end-to-end --example nothing",
+        "cargo test -p rollcall-end-to-end -p rollcall-nothing",
         "cargo install --path nothing",
         "~/rollcall-tools/bin/python infra/nothing.py",
         "sam deploy --parameter-overrides Nothing=1",
