@@ -10,6 +10,7 @@ mod by_hand;
 mod check_groups;
 mod contract;
 mod demo;
+mod documents;
 mod dry_run;
 mod ends;
 mod holds;

@@ -74,7 +74,12 @@ impl Local {
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.folder().join("data")
+    }
+
+    /// Where the stack's data and files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A file beside the stack's data.
@@ -106,11 +111,17 @@ impl Local {
         self.run([OsStr::new("tenant"), OsStr::new("put"), file.as_os_str()])
     }
 
-    /// Stores tenants with an emulator's secret at hand.
-    pub(crate) fn with_tenants(entries: &str, secret: &str) -> Self {
+    /// An emulator's secret at hand, and a file of tenants that is not stored yet.
+    pub(crate) fn with_file(entries: &str, secret: &str) -> (Self, PathBuf) {
         let mut local = Self::new();
         local.secret = Some(secret.to_owned());
         let file = local.file("tenants.toml", entries);
+        (local, file)
+    }
+
+    /// Stores tenants with an emulator's secret at hand.
+    pub(crate) fn with_tenants(entries: &str, secret: &str) -> Self {
+        let (local, file) = Self::with_file(entries, secret);
         local.put(&file).with(0);
         local
     }

@@ -222,6 +222,49 @@ mod tests {
         assert_eq!(begun.load(std::sync::atomic::Ordering::Relaxed), 2);
     }
 
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_none_is_dropped_and_what_it_held_is_told_nowhere() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let bodies = [
+            "adele",
+            r#"{"tenant":"adele","run":"adele"}"#,
+            r#"{"tenant":"Adele!","run":1}"#,
+            r#"{"schedule":"full"}"#,
+            "",
+        ];
+        let messages = bodies.map(|body| json!({ "messageId": "of-nobody", "body": body }));
+        let event = json!({ "Records": messages });
+        let ambient = Ambient::simulated(0, 1);
+        let answer = each_message(event, &ambient, 1_000, |bell: RunBell| {
+            panic!("{bell:?} was taken for a message")
+        });
+        assert_eq!(answer.await.unwrap(), json!({ "batchItemFailures": [] }));
+        let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(said.matches("message_unreadable").count(), bodies.len());
+        assert!(!said.to_lowercase().contains("adele"), "{said}");
+    }
+
     #[test]
     fn a_step_stops_a_minute_or_a_quarter_of_its_time_before_it_is_cut_off() {
         assert_eq!(stop_at_ms(0, 900_000), 840_000);
