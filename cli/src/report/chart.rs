@@ -85,12 +85,10 @@ impl Chart {
         self.to_ms.saturating_sub(self.from_ms).max(1)
     }
 
-    /// Where a moment is, in percent.
+    /// Where a moment is, in percent. Clocks may differ, and what comes first be told as the later.
     fn place(&self, at_ms: u64) -> f64 {
-        percent(
-            at_ms.clamp(self.from_ms, self.to_ms) - self.from_ms,
-            self.length_ms(),
-        )
+        let after_ms = at_ms.min(self.to_ms).saturating_sub(self.from_ms);
+        percent(after_ms, self.length_ms())
     }
 
     /// The spans of a row, each with its lane: the first that is free by then.
@@ -280,5 +278,10 @@ mod tests {
         assert!(drawn.contains("x=\"0.00%\""), "{drawn}");
         assert!(drawn.contains("width=\"100.00%\""), "{drawn}");
         assert_eq!(hundredths(chart.place(1_500)), "50.00");
+        let backwards = Chart {
+            to_ms: 500,
+            ..chart
+        };
+        assert_eq!(hundredths(backwards.place(700)), "0.00");
     }
 }

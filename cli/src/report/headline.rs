@@ -162,10 +162,10 @@ fn next(facts: &Facts) -> (&'static str, Vec<Step>) {
     let again = |why| (format!("rollcall sync --tenant {tenant}"), why);
     match facts.record.state {
         RunState::Held => {
-            let plan = facts.record.held.as_ref().map(|held| held.plan.as_str());
+            let plan = facts.record.held.as_ref().map(|held| said(&held.plan));
             let approve = format!(
                 "rollcall hold approve {run} --plan {}",
-                plan.unwrap_or("HASH")
+                plan.unwrap_or_else(|| "HASH".to_owned())
             );
             let steps = vec![
                 (

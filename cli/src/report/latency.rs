@@ -48,7 +48,7 @@ fn slices(taken: &[Taken<'_>], (from_ms, to_ms): (u64, u64)) -> BTreeMap<u64, u6
     let length_ms = to_ms.saturating_sub(from_ms).max(1);
     let mut slices: BTreeMap<u64, u64> = BTreeMap::new();
     for it in taken {
-        let after_ms = it.at_ms.clamp(from_ms, to_ms) - from_ms;
+        let after_ms = it.at_ms.min(to_ms).saturating_sub(from_ms);
         let slice = (after_ms.saturating_mul(SLICES) / length_ms).min(SLICES - 1);
         let slowest = slices.entry(slice).or_default();
         *slowest = it.took_ms.max(*slowest);

@@ -251,8 +251,12 @@ impl Hostile {
     /// All are shown, none as what they would be.
     #[track_caller]
     fn are_harmless_in(&self, page: &str) {
-        assert!(!page.contains("<script"), "{page}");
-        assert!(!page.contains(['\u{202e}', '\u{1b}']), "{page}");
+        for never in ["<script", "\u{202e}", "\u{1b}"] {
+            let at = page.find(never);
+            let around = at.map(|at| page[..at].chars().rev().take(80).collect::<String>());
+            let around = around.map(|it| it.chars().rev().collect::<String>());
+            assert_eq!(around, None, "{never:?} is behind it");
+        }
         for mark in 1..=self.0 {
             let shown = format!("&lt;script&gt;mark({mark})&lt;/script&gt;");
             assert!(page.contains(&shown), "{mark} is missing");
@@ -290,6 +294,7 @@ async fn a_text_from_outside_is_shown_and_never_obeyed() {
         entry.evidence = format!("seen, request {}", hostile.text());
     }
     facts.plan.as_mut().unwrap().hash = hostile.text();
+    facts.record.held.as_mut().unwrap().plan = hostile.text();
     let user = facts.names.as_mut().unwrap().values_mut().last().unwrap();
     user.user_principal_name = Some(hostile.text());
     let batch = facts.batches.first_mut().unwrap();

@@ -37,7 +37,7 @@ pub(super) fn in_the_plan(facts: &Facts) -> Markup {
                 None => p { "The run made no plan." },
                 Some(plan) => {
                     @let entries = plan.with(|it| it != Fate::SwitchedOff);
-                    p { "The plan's hash: " code.hash { (plan.hash) } }
+                    p { "The plan's hash: " code.hash { (said(&plan.hash)) } }
                     @if plan.entries.is_empty() {
                         p { "It has nobody: nothing speaks against anybody." }
                     } @else if entries.is_empty() {
