@@ -53,6 +53,13 @@ function measure() {
       }
     }
   }
+  for (const drawn of document.querySelectorAll("svg.chart rect")) {
+    const box = drawn.getBoundingClientRect();
+    if (box.width < 1 || box.height < 1) {
+      found.push(`"${drawn.textContent}" is not drawn`);
+      break;
+    }
+  }
   // Letters against what is behind them; axe leaves pictures, and what is scrolled, undecided.
   const numbers = (color) => color.match(/[\d.]+/g).map(Number);
   const light = ([r, g, b]) => {

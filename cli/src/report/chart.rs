@@ -12,6 +12,9 @@ const LANE: usize = 16;
 const AXIS: usize = 30;
 /// What is left free of a lane.
 const GAP: usize = 4;
+/// What is shorter than this share of the picture is a mark, so many points wide.
+const PERCENT_MIN: f64 = 0.2;
+const MARK: usize = 2;
 /// In a lane the next span begins so far behind the last one's end at least, in thousandths of the
 /// picture: so it can be told apart.
 const APART: u64 = 8;
@@ -147,9 +150,14 @@ impl Chart {
 
     fn span(&self, y: usize, span: &Span) -> Markup {
         let (from, to) = (self.place(span.from_ms), self.place(span.to_ms));
+        // A browser draws nothing that has no width, not even its border.
+        let width = match to - from {
+            width if width < PERCENT_MIN => MARK.to_string(),
+            width => format!("{}%", hundredths(width)),
+        };
         html! {
             rect class={ "span " (span.tone.class()) } x={ (hundredths(from)) "%" } y=(y)
-                width={ (hundredths((to - from).max(0.0))) "%" } height=(LANE - GAP) {
+                width=(width) height=(LANE - GAP) {
                 title { (span.label) }
             }
         }
@@ -278,6 +286,8 @@ mod tests {
         assert!(drawn.contains("x=\"0.00%\""), "{drawn}");
         assert!(drawn.contains("width=\"100.00%\""), "{drawn}");
         assert_eq!(hundredths(chart.place(1_500)), "50.00");
+        let mark = chart.span(0, &span(1_500, 1_500)).into_string();
+        assert!(mark.contains("x=\"50.00%\" y=\"0\" width=\"2\""), "{mark}");
         let backwards = Chart {
             to_ms: 500,
             ..chart

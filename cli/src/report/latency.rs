@@ -85,7 +85,7 @@ pub(super) fn slowest(taken: &[Taken<'_>], span: (u64, u64)) -> Markup {
     }
 }
 
-/// The table: for each kind of request the least, the median, the 95th of a hundred, and the most.
+/// The table: for each kind of request the least, the median, what 95 of 100 are within, and the most.
 pub(super) fn latencies(taken: &[Taken<'_>]) -> Markup {
     let mut by: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for it in taken {
@@ -101,7 +101,7 @@ pub(super) fn latencies(taken: &[Taken<'_>]) -> Markup {
                         th.number scope="col" { "Answers" }
                         th.number scope="col" { "Least" }
                         th.number scope="col" { "Median" }
-                        th.number scope="col" { "95 of 100 within" }
+                        th.number scope="col" { "p95" }
                         th.number scope="col" { "Most" }
                     }
                 }
