@@ -202,6 +202,23 @@ pub(crate) enum RunCommand {
         /// The run: <tenant>/<number>
         run: RunRef,
     },
+    /// Write a page of HTML about one run: what happened, why, and what to type next
+    Report(ReportOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportOptions {
+    /// The run: <tenant>/<number>
+    pub(crate) run: RunRef,
+    /// The file to write; one that is there is replaced as a whole
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Say what the directory calls the users now, too: without it, the page has object ids alone
+    #[arg(long)]
+    pub(crate) names: bool,
+    /// Add what these log lines say of the run: leases from when to when, Graph's latency, its throttling
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_logs: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

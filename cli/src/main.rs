@@ -18,6 +18,7 @@ mod exit;
 mod local;
 mod output;
 mod progress;
+mod report;
 mod story;
 mod tenant_file;
 mod watch;

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 mod dry_run;
 pub(crate) mod hold;
+mod report;
 pub(crate) mod revert;
 pub(crate) mod run;
 pub(crate) mod story;

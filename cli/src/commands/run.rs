@@ -1,8 +1,9 @@
-//! `run list|show`
+//! `run list|show|report`
 
 use rollcall_core::ids::{RunRef, TenantId};
-use rollcall_store::Store;
+use rollcall_store::{RunRecord, Store};
 
+use super::report::report;
 use super::tenants_ever;
 use crate::args::RunCommand;
 use crate::exit::{Exit, bad_input};
@@ -19,6 +20,7 @@ pub(crate) async fn run(
     match command {
         RunCommand::List { tenant } => list(stack.store(), tenant.as_ref(), output).await?,
         RunCommand::Show { run } => show(stack.store(), &run, output).await?,
+        RunCommand::Report(options) => report(&stack, &options, output).await?,
     }
     stack.close().await;
     Ok(Exit::Done)
@@ -39,11 +41,7 @@ async fn list(store: &Store, only: Option<&TenantId>, output: &Output) -> anyhow
 }
 
 async fn show(store: &Store, run: &RunRef, output: &Output) -> anyhow::Result<()> {
-    let record = store.run(run).await?.ok_or_else(|| {
-        bad_input(format!(
-            "there is no run {run}; `run list` shows those that there are"
-        ))
-    })?;
+    let record = record(store, run).await?;
     let batches = store.batches(run, None).await?;
     let plan = store.plan(run).await?.map(|stored| stored.plan);
     let details = RunDetails::of(&record, &batches, plan.as_ref());
@@ -52,4 +50,16 @@ async fn show(store: &Store, run: &RunRef, output: &Output) -> anyhow::Result<()
     } else {
         output.text(details.tables())
     }
+}
+
+/// A run that there is.
+///
+/// # Errors
+/// Bad input, when there is none of that name.
+pub(super) async fn record(store: &Store, run: &RunRef) -> anyhow::Result<RunRecord> {
+    store.run(run).await?.ok_or_else(|| {
+        bad_input(format!(
+            "there is no run {run}; `run list` shows those that there are"
+        ))
+    })
 }

@@ -8,7 +8,7 @@ use rollcall_core::ids::RunRef;
 
 use crate::exit::{Exit, bad_input};
 use crate::output::Output;
-use crate::story;
+use crate::story::{self, Story};
 
 /// The largest file that is read, in bytes: some eight hundred thousand lines, which take about five
 /// times as much memory.
@@ -16,21 +16,9 @@ const FILE_BYTES_MAX: u64 = 1 << 28;
 
 /// Tells of all runs in the file, or of one.
 pub(crate) fn run(path: &Path, only: Option<&RunRef>, output: &Output) -> anyhow::Result<Exit> {
-    let shown = path.display();
-    let mut stories = story::tell(&read(path)?)
-        .map_err(|bad| bad_input(format!("{shown}: {bad}; export the lines again, whole")))?;
-    if stories.is_empty() {
-        return Err(bad_input(format!(
-            "{shown} has no log line about a run; give the lines of the functions, as `--logs FILE` \
-             or CloudWatch keeps them"
-        )));
-    }
+    let mut stories = stories(path)?;
     if let Some(only) = only {
-        stories.retain(|story| story.is_of(only));
-        if stories.is_empty() {
-            let problem = format!("{shown} has no log line about run {only}");
-            return Err(bad_input(problem));
-        }
+        stories = vec![of(stories, path, only)?];
     }
     if output.is_json() {
         output.objects(&stories)?;
@@ -41,6 +29,35 @@ pub(crate) fn run(path: &Path, only: Option<&RunRef>, output: &Output) -> anyhow
         }
     }
     Ok(Exit::Done)
+}
+
+/// The one of this run.
+///
+/// # Errors
+/// Bad input, when the file has no line about it.
+pub(crate) fn story_of(path: &Path, run: &RunRef) -> anyhow::Result<Story> {
+    of(stories(path)?, path, run)
+}
+
+fn of(stories: Vec<Story>, path: &Path, run: &RunRef) -> anyhow::Result<Story> {
+    let mut stories = stories.into_iter();
+    stories.find(|story| story.is_of(run)).ok_or_else(|| {
+        let shown = path.display();
+        bad_input(format!("{shown} has no log line about run {run}"))
+    })
+}
+
+fn stories(path: &Path) -> anyhow::Result<Vec<Story>> {
+    let shown = path.display();
+    let stories = story::tell(&read(path)?)
+        .map_err(|bad| bad_input(format!("{shown}: {bad}; export the lines again, whole")))?;
+    if stories.is_empty() {
+        return Err(bad_input(format!(
+            "{shown} has no log line about a run; give the lines of the functions, as `--logs FILE` \
+             or CloudWatch keeps them"
+        )));
+    }
+    Ok(stories)
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

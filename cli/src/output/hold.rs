@@ -27,7 +27,7 @@ pub(crate) fn holds(runs: &[RunView]) -> String {
         table.add_row([
             run.name(),
             run.mode_name().to_owned(),
-            held.guard,
+            held.guard.to_owned(),
             held.value,
             held.limit,
             grouped(held.deactivations),

@@ -20,23 +20,23 @@ use super::time;
 /// A run.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunView {
-    tenant: TenantId,
-    run: u64,
-    mode: RunMode,
-    state: &'static str,
-    reason: Option<FailReason>,
+    pub(crate) tenant: TenantId,
+    pub(crate) run: u64,
+    pub(crate) mode: RunMode,
+    pub(crate) state: &'static str,
+    pub(crate) reason: Option<FailReason>,
     generation: u32,
     pages: u32,
     batches: u64,
-    users_seen: u64,
-    created: u64,
-    updated: u64,
-    reactivated: u64,
-    unchanged: u64,
-    deactivated: u64,
-    deactivated_by: DeactivatedBy,
-    kept: Kept,
-    held: Option<Held>,
+    pub(crate) users_seen: u64,
+    pub(crate) created: u64,
+    pub(crate) updated: u64,
+    pub(crate) reactivated: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) deactivated: u64,
+    pub(crate) deactivated_by: DeactivatedBy,
+    pub(crate) kept: Kept,
+    pub(crate) held: Option<Held>,
     #[serde(skip_serializing_if = "Option::is_none")]
     approved: Option<DecisionView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ pub(crate) struct RunView {
     #[serde(serialize_with = "time::as_rfc3339")]
     started_at: u64,
     #[serde(serialize_with = "time::as_rfc3339_or_null")]
-    ended_at: Option<u64>,
+    pub(crate) ended_at: Option<u64>,
 }
 
 impl RunView {
@@ -163,7 +163,7 @@ impl DecisionView {
 
 /// What holds a run, for people.
 pub(crate) struct HoldText {
-    pub(crate) guard: String,
+    pub(crate) guard: &'static str,
     pub(crate) value: String,
     pub(crate) limit: String,
     pub(crate) plan: String,
@@ -185,13 +185,15 @@ impl fmt::Display for HoldText {
     }
 }
 
+/// A guard's number with the decimals that people read.
+pub(crate) fn rounded(value: f64) -> String {
+    ((value * 100.0).round() / 100.0).to_string()
+}
+
 impl HoldText {
     fn of(held: &Held) -> Self {
-        let rounded = |value: f64| ((value * 100.0).round() / 100.0).to_string();
-        let guard = serde_json::to_value(held.trip.guard).ok();
-        let guard = guard.as_ref().and_then(serde_json::Value::as_str);
         Self {
-            guard: guard.unwrap_or_default().to_owned(),
+            guard: held.trip.guard.name(),
             value: rounded(held.trip.value),
             limit: rounded(held.trip.limit),
             plan: held.plan.clone(),

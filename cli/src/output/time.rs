@@ -18,6 +18,14 @@ pub(crate) fn short(ms: u64) -> String {
     )
 }
 
+/// The time of day, to the millisecond.
+pub(crate) fn clock(ms: u64) -> String {
+    timestamp(ms).map_or_else(
+        || ms.to_string(),
+        |at| at.strftime("%H:%M:%S%.3fZ").to_string(),
+    )
+}
+
 /// How long something took, for people.
 pub(crate) fn took(from_ms: u64, to_ms: u64) -> String {
     let ms = to_ms.saturating_sub(from_ms);
@@ -59,6 +67,7 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(1_700_000_000_250), "2023-11-14T22:13:20.250Z");
         assert_eq!(rfc3339(u64::MAX), u64::MAX.to_string());
+        assert_eq!(clock(1_700_000_000_250), "22:13:20.250Z");
         assert_eq!(short(1_700_000_000_250), "2023-11-14 22:13:20Z");
     }
 

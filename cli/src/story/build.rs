@@ -4,8 +4,8 @@ use rollcall_core::ids::RunRef;
 
 use super::line::Line;
 use super::{
-    BadLine, Changed, End, Generation, GraphTrouble, Hold, Lease, LeaseEnd, Page, Plan, Revert,
-    Story,
+    Answer, BadLine, Changed, End, Generation, GraphTrouble, Hold, Lease, LeaseEnd, Page, Plan,
+    Revert, Story, Wait,
 };
 
 /// The status of an answer that says "too many requests".
@@ -181,8 +181,21 @@ impl Story {
                 self.graph.asked_again += 1;
                 let status = line.count_if_any("status")?;
                 self.graph.throttled += u64::from(status == Some(TOO_MANY_REQUESTS));
-                self.graph.waited_ms += line.count("wait_ms")?;
+                let wait_ms = line.count("wait_ms")?;
+                self.graph.waited_ms += wait_ms;
+                self.graph.waits.push(Wait {
+                    at: line.at,
+                    operation: line.text("operation")?,
+                    status,
+                    wait_ms,
+                });
             }
+            "graph_answered" => self.graph.answers.push(Answer {
+                at: line.at,
+                operation: line.text("operation")?,
+                status: line.count("status")?,
+                took_ms: line.count("took_ms")?,
+            }),
             "run_proven" => {
                 self.proven = true;
                 self.users_seen = Some(line.count("users_seen")?);

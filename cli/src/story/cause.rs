@@ -1,5 +1,7 @@
 //! Why a run ended as it did, in one sentence.
 
+use rollcall_core::run::FailReason;
+
 use super::{End, Hold, Lease, LeaseEnd, Plan, Story};
 
 /// In one sentence, for a person who has to decide what to do.
@@ -15,28 +17,38 @@ pub(super) fn of(story: &Story) -> String {
     }
 }
 
-fn failed(story: &Story) -> String {
-    let reason = story.reason.as_deref().unwrap_or_default();
-    let why = match reason {
-        "empty_enumeration" => "Microsoft Graph answered with an empty list of users",
-        "enumeration_unreliable" => "what Microsoft Graph listed cannot be a true list of users",
-        "incomplete" => "a page or a batch was missing, unreadable or did not add up",
-        "graph_denied" => "Microsoft Graph denied the application access",
-        "graph_unavailable" if story.graph.throttled > 0 => {
-            "Microsoft Graph throttled the application for longer than a request is tried"
+/// What a reason means, in words.
+pub(crate) const fn meaning(reason: FailReason) -> &'static str {
+    match reason {
+        FailReason::EmptyEnumeration => "Microsoft Graph answered with an empty list of users",
+        FailReason::EnumerationUnreliable => {
+            "what Microsoft Graph listed cannot be a true list of users"
         }
-        "graph_unavailable" => {
+        FailReason::Incomplete => "a page or a batch was missing, unreadable or did not add up",
+        FailReason::GraphDenied => "Microsoft Graph denied the application access",
+        FailReason::GraphUnavailable => {
             "Microsoft Graph was not available for as long as a request is tried"
         }
-        "credential_rejected" => "the application's credential was rejected",
-        "deadline" if story.graph.throttled > 0 => {
+        FailReason::CredentialRejected => "the application's credential was rejected",
+        FailReason::Deadline => "the deadline passed before the first deactivation",
+        FailReason::UnsafeLink => "a link of Microsoft Graph led to another address",
+        FailReason::SettingsChanged => "the tenant's settings changed while the run was under way",
+        FailReason::GroupUnavailable => "a group of the scope could not be read",
+    }
+}
+
+fn failed(story: &Story) -> String {
+    let reason = story.reason.as_deref().unwrap_or_default();
+    let known = serde_json::from_value(reason.into()).ok();
+    let why = match known {
+        Some(FailReason::GraphUnavailable) if story.graph.throttled > 0 => {
+            "Microsoft Graph throttled the application for longer than a request is tried"
+        }
+        Some(FailReason::Deadline) if story.graph.throttled > 0 => {
             "the deadline passed while Microsoft Graph throttled the application"
         }
-        "deadline" => "the deadline passed before the first deactivation",
-        "unsafe_link" => "a link of Microsoft Graph led to another address",
-        "settings_changed" => "the tenant's settings changed while the run was under way",
-        "group_unavailable" => "a group of the scope could not be read",
-        _ => "of a reason that this version does not know",
+        Some(reason) => meaning(reason),
+        None => "of a reason that this version does not know",
     };
     let detail = story.detail.as_deref().unwrap_or_default();
     let what = troubles(story);

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use rollcall_core::ids::{RunRef, TenantId};
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::cause::meaning;
 pub(crate) use self::line::find;
 
 /// A line that is of this system, and is broken.
@@ -122,6 +123,31 @@ pub(crate) struct GraphTrouble {
     /// Page links that had expired and were replaced by fresh ones.
     pub(super) links_freshened: u64,
     pub(super) delta_left_out: bool,
+    /// One by one, for a picture of the night; the sums above are what is told.
+    #[serde(skip)]
+    pub(super) waits: Vec<Wait>,
+    /// Only in lines from level "debug" on.
+    #[serde(skip)]
+    pub(super) answers: Vec<Answer>,
+}
+
+/// A request that had to be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(super) at: Timestamp,
+    pub(super) operation: String,
+    /// `None` if no answer came.
+    pub(super) status: Option<u64>,
+    pub(super) wait_ms: u64,
+}
+
+/// An answer of Graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(super) at: Timestamp,
+    pub(super) operation: String,
+    pub(super) status: u64,
+    pub(super) took_ms: u64,
 }
 
 /// The numbers of a plan.

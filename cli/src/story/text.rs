@@ -31,7 +31,7 @@ impl End {
 }
 
 impl LeaseEnd {
-    const fn words(self) -> &'static str {
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Unknown => "no line tells how it ended",
             Self::Done => "its work was done",

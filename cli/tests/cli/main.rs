@@ -15,6 +15,7 @@ mod dry_run;
 mod ends;
 mod holds;
 mod privacy;
+mod report;
 mod reverts;
 mod support;
 mod tenant_files;

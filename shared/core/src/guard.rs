@@ -85,6 +85,20 @@ pub enum GuardKind {
     Window,
 }
 
+impl GuardKind {
+    /// The name that is stored and shown.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Percent => "percent",
+            Self::Shrink => "shrink",
+            Self::Domain => "domain",
+            Self::Window => "window",
+        }
+    }
+}
+
 /// A guard that tripped.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Trip {
@@ -114,12 +128,100 @@ pub struct PlanNumbers {
     pub off_in_window: u64,
 }
 
+impl PlanNumbers {
+    /// Its deactivations in percent of the active users.
+    fn share(&self) -> f64 {
+        percent_of(self.deactivations, self.active)
+    }
+
+    /// The same, with those of the trailing window.
+    fn share_in_window(&self) -> f64 {
+        percent_of(self.off_in_window + self.deactivations, self.active)
+    }
+}
+
+/// What a guard says of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It lets pass.
+    Passes,
+    /// It holds the plan.
+    Trips,
+    /// It is not asked about a plan of at most `exempt_max` users.
+    Exempt,
+    /// It has nothing to compare with: no full run has completed before, or the run is a delta run.
+    NoBaseline,
+}
+
+/// A guard with its numbers, whether or not it holds the plan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// Which.
+    pub guard: GuardKind,
+    /// What it allows.
+    pub limit: f64,
+    /// What it found; `None` without a baseline.
+    pub value: Option<f64>,
+    /// What it says.
+    pub verdict: Verdict,
+}
+
 impl GuardSettings {
+    /// What each guard says, for people: in the order in which [`GuardSettings::check`] asks them, which
+    /// stops at the first that trips.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "numbers of users are far below 2^52"
+    )]
+    pub fn readings(&self, plan: PlanNumbers) -> [Reading; 5] {
+        use GuardKind::{Count, Domain, Percent, Shrink, Window};
+        let is_exempt = plan.deactivations <= self.exempt_max;
+        let shrunk = shrunk_by(plan.users_seen, plan.users_seen_before);
+        let values = [
+            (Shrink, self.shrink_percent_max, shrunk, false),
+            (
+                Count,
+                self.deactivations_max as f64,
+                Some(plan.deactivations as f64),
+                false,
+            ),
+            (
+                Percent,
+                self.deactivations_percent_max,
+                Some(plan.share()),
+                is_exempt,
+            ),
+            (
+                Domain,
+                self.exempt_max as f64,
+                Some(plan.whole_domain as f64),
+                is_exempt,
+            ),
+            (
+                Window,
+                self.window_percent_max,
+                Some(plan.share_in_window()),
+                is_exempt,
+            ),
+        ];
+        values.map(|(guard, limit, value, is_exempt)| Reading {
+            guard,
+            limit,
+            value,
+            verdict: match value {
+                None => Verdict::NoBaseline,
+                Some(_) if is_exempt => Verdict::Exempt,
+                Some(value) if trip(guard, limit, value).is_some() => Verdict::Trips,
+                Some(_) => Verdict::Passes,
+            },
+        })
+    }
+
     /// The shrink guard, which is asked before absences are confirmed.
     #[must_use]
     pub fn shrink(&self, users_seen: u64, users_seen_before: Option<u64>) -> Option<Trip> {
-        let before = users_seen_before.filter(|before| *before > 0)?;
-        let value = percent_of(before.saturating_sub(users_seen), before);
+        let value = shrunk_by(users_seen, users_seen_before)?;
         trip(GuardKind::Shrink, self.shrink_percent_max, value)
     }
 
@@ -152,8 +254,7 @@ impl GuardSettings {
         reason = "numbers of users are far below 2^52"
     )]
     fn check_shares(&self, plan: PlanNumbers) -> Option<Trip> {
-        let share = percent_of(plan.deactivations, plan.active);
-        let in_window = percent_of(plan.off_in_window + plan.deactivations, plan.active);
+        let (share, in_window) = (plan.share(), plan.share_in_window());
         trip(GuardKind::Percent, self.deactivations_percent_max, share)
             .or_else(|| {
                 trip(
@@ -172,6 +273,12 @@ fn trip(guard: GuardKind, limit: f64, value: f64) -> Option<Trip> {
         limit,
         value,
     })
+}
+
+/// By how much fewer users were seen than before, in percent; `None` if there is no before.
+fn shrunk_by(users_seen: u64, users_seen_before: Option<u64>) -> Option<f64> {
+    let before = users_seen_before.filter(|before| *before > 0)?;
+    Some(percent_of(before.saturating_sub(users_seen), before))
 }
 
 /// `part` of `whole` in percent; all of nothing is 100.

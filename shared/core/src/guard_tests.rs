@@ -212,3 +212,48 @@ fn a_first_run_and_a_growing_directory_do_not_shrink() {
         assert_eq!(tripped(&GuardSettings::default(), plan), None);
     }
 }
+
+#[test]
+fn the_readings_say_which_guard_trips_first_and_what_it_found() {
+    let guards = GuardSettings {
+        deactivations_max: 9,
+        ..GuardSettings::default()
+    };
+    let mut said = std::collections::BTreeSet::new();
+    for (seen, before) in [(100, Some(100)), (79, Some(100)), (50, None), (50, Some(0))] {
+        for deactivations in [0, 5, 6, 9, 10] {
+            for (whole_domain, off_in_window) in [(0, 0), (5, 4), (6, 9)] {
+                let plan = PlanNumbers {
+                    users_seen: seen,
+                    users_seen_before: before,
+                    active: 120,
+                    deactivations,
+                    whole_domain,
+                    off_in_window,
+                };
+                let readings = guards.readings(plan);
+                let first = readings.iter().find(|it| it.verdict == Verdict::Trips);
+                let as_trip = |it: &Reading| (it.guard, it.limit, it.value);
+                let trip = guards.check(plan);
+                assert_eq!(
+                    first.map(as_trip),
+                    trip.map(|it| (it.guard, it.limit, Some(it.value))),
+                    "{plan:?}"
+                );
+                said.extend(readings.map(|it| (it.guard.name(), format!("{:?}", it.verdict))));
+            }
+        }
+    }
+    for (guard, verdict) in [
+        ("shrink", "NoBaseline"),
+        ("count", "Trips"),
+        ("percent", "Exempt"),
+        ("domain", "Trips"),
+        ("window", "Passes"),
+    ] {
+        assert!(
+            said.contains(&(guard, verdict.to_owned())),
+            "{guard} {verdict}"
+        );
+    }
+}
