@@ -155,6 +155,20 @@ fn a_slow_bleed_is_held_by_the_window_long_before_a_nights_limit() {
 }
 
 #[test]
+fn whoever_goes_from_among_nobody_is_all_of_them() {
+    let guards = GuardSettings {
+        deactivations_percent_max: 99.0,
+        ..open()
+    };
+    let plan = PlanNumbers {
+        deactivations: 1,
+        active: 0,
+        ..quiet(3)
+    };
+    assert_eq!(tripped(&guards, plan), Some(GuardKind::Percent));
+}
+
+#[test]
 fn a_small_plan_passes_percent_domain_and_window_however_small_the_tenant() {
     let guards = GuardSettings::default();
     let of = |deactivations| PlanNumbers {
