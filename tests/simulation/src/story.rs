@@ -190,7 +190,7 @@ fn changes(world: &Arc<World>, store: &rollcall_store::Store) -> JoinHandle<()> 
                     Ok(())
                 }
                 7..=11 => {
-                    person::decide(&world, &store, tenant).await;
+                    person::decide(&world, tenant);
                     Ok(())
                 }
                 _ => {
@@ -272,9 +272,10 @@ async fn settle(
             calm_delta(world).await;
         }
     }
-    // In half of them people decide about a plan and a run: as much again as all before.
-    if !world.is_over() && world.dice.per_mille(500) {
+    if !world.is_over() {
         hands::follow(world, store).await?;
+    }
+    if !world.is_over() {
         for tenant in &world.tenants {
             world.tell_unknowns(tenant);
             tenant.loosen_guards();
@@ -316,8 +317,7 @@ async fn calm_delta(world: &Arc<World>) {
     let begun_ms = world.now_ms();
     for tenant in &world.tenants {
         for _ in 0..world.dice.between(0, 6) {
-            // Of a change in its groups no delta of the users tells.
-            world.churn_of_people(tenant);
+            world.churn(tenant);
         }
         world.tell_unknowns(tenant);
     }

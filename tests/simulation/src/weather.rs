@@ -183,9 +183,6 @@ impl Story {
         dice.of([
             Self::Clear,
             Self::Clear,
-            Self::Clear,
-            Self::Bad,
-            Self::Bad,
             Self::Bad,
             Self::Bad,
             Self::Bad,
