@@ -41,6 +41,7 @@ mod holds;
 mod judge;
 mod mutation;
 mod people;
+mod possibilities;
 mod properties;
 mod protocol;
 mod reduce;
