@@ -53,11 +53,12 @@ async fn a_scope_whose_groups_have_nobody_who_is_on_fails_the_run_by_name() {
     let other = grouped.world.tenant.directory().add_group();
     let disabled = grouped.ids[35];
     grouped.join(other, disabled);
-    let mut directory = grouped.world.tenant.directory();
-    directory
-        .set_account_enabled(disabled, Some(false))
-        .unwrap();
-    drop(directory);
+    {
+        let mut directory = grouped.world.tenant.directory();
+        directory
+            .set_account_enabled(disabled, Some(false))
+            .unwrap();
+    }
     grouped.scope_is(&[other], json!({})).await;
     let run = grouped.sync().await;
     let ended = (run.state, run.reason);
