@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use rollcall_core::ids::{RunRef, TenantId};
@@ -73,6 +74,8 @@ pub(crate) enum Command {
     Tenant(TenantCommand),
     /// Sync tenants, and see their runs to the end
     Sync(SyncOptions),
+    /// Keep the tenants in step by schedules, on this machine, and show it in a browser, until Ctrl-C
+    Serve(ServeOptions),
     /// Look at runs
     #[command(subcommand)]
     Run(RunCommand),
@@ -168,6 +171,44 @@ pub(crate) struct SyncOptions {
     /// Change nothing: say who would change and why, and what the guards would hold
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeOptions {
+    /// The port of the page, on the loopback address; 0: any free one
+    #[arg(long, value_name = "PORT", default_value_t = 7655)]
+    pub(crate) port: u16,
+    /// When the full run of each day begins, in UTC
+    #[arg(long, value_name = "HH:MM", default_value = "02:00")]
+    pub(crate) full_at: TimeOfDay,
+    /// How many minutes lie between the delta runs; the first is at once
+    #[arg(long, value_name = "MINUTES", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub(crate) delta_minutes: u32,
+}
+
+/// A time of day, to the minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimeOfDay {
+    /// The minute of the day, from 0 to 1,439.
+    pub(crate) minute: u16,
+}
+
+impl FromStr for TimeOfDay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let two = |digits: &str, max: u16| {
+            let is_two = digits.len() == 2 && digits.bytes().all(|it| it.is_ascii_digit());
+            let number: u16 = digits.parse().ok()?;
+            (is_two && number <= max).then_some(number)
+        };
+        let parts = text.split_once(':');
+        let parts = parts.and_then(|(hour, minute)| Some((two(hour, 23)?, two(minute, 59)?)));
+        let (hour, minute) = parts.ok_or("give a time from 00:00 to 23:59, such as 02:30")?;
+        Ok(Self {
+            minute: hour * 60 + minute,
+        })
+    }
 }
 
 /// How a sync learns what changed.
@@ -290,6 +331,18 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn a_time_of_day_has_two_digits_twice() {
+        for (text, minute) in [("00:00", 0), ("02:30", 150), ("23:59", 1_439)] {
+            assert_eq!(text.parse(), Ok(TimeOfDay { minute }));
+        }
+        for text in [
+            "", "2:30", "24:00", "12:60", "12", "+1:30", "12:30:00", "1２:30",
+        ] {
+            assert!(text.parse::<TimeOfDay>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_arguments_contradict_themselves_nowhere() {

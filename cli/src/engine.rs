@@ -31,6 +31,15 @@ const FINALIZERS_MAX: usize = 4;
 /// that was killed.
 const SWEEP_PERIOD_MS: u64 = 1_000;
 
+/// A schedule of runs.
+pub(crate) struct Fires {
+    pub(crate) mode: Mode,
+    /// How long after the start it fires first.
+    pub(crate) first_after: Duration,
+    /// The time from fire to fire.
+    pub(crate) period: Duration,
+}
+
 /// What starting runs gave.
 #[derive(Debug, Deserialize)]
 pub(crate) struct StartReport {
@@ -66,7 +75,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts driving the functions over a stack, if nothing else does.
     pub(crate) async fn start(stack: &Stack, secrets: Secrets) -> anyhow::Result<Self> {
-        Self::start_with(stack, secrets, |worker| worker).await
+        Self::drive(stack, secrets, |worker| worker, Vec::new()).await
     }
 
     /// The same with something put around the worker.
@@ -74,6 +83,24 @@ impl Engine {
         stack: &Stack,
         secrets: Secrets,
         around_worker: impl FnOnce(Function) -> Function,
+    ) -> anyhow::Result<Self> {
+        Self::drive(stack, secrets, around_worker, Vec::new()).await
+    }
+
+    /// The same with schedules, which start the runs.
+    pub(crate) async fn start_on(
+        stack: &Stack,
+        secrets: Secrets,
+        fires: Vec<Fires>,
+    ) -> anyhow::Result<Self> {
+        Self::drive(stack, secrets, |worker| worker, fires).await
+    }
+
+    async fn drive(
+        stack: &Stack,
+        secrets: Secrets,
+        around_worker: impl FnOnce(Function) -> Function,
+        fires: Vec<Fires>,
     ) -> anyhow::Result<Self> {
         let (queues, ambient) = (stack.queues(), stack.ambient());
         let store = stack.store().clone();
@@ -95,19 +122,21 @@ impl Engine {
             app.finalizer(event, stop_at_ms).await
         });
         let sources = vec![
-            source(&queues.enumerate_url, enumerator, ENUMERATORS_MAX),
+            source(
+                &queues.enumerate_url,
+                Arc::clone(&enumerator),
+                ENUMERATORS_MAX,
+            ),
             source(&queues.batch_url, around_worker(worker), WORKERS_MAX),
             source(&queues.finalize_url, Arc::clone(&finalizer), FINALIZERS_MAX),
         ];
-        let sweeper = Schedule {
-            name: "sweep".into(),
-            first_after: Duration::ZERO,
-            period: Duration::from_millis(SWEEP_PERIOD_MS),
-            payload: json!({ "schedule": "sweep" }),
-            function: finalizer,
-            function_ms_max: Some(FUNCTION_MS_MAX),
-        };
-        let triggers = Triggers::start(&queues.client, sources, vec![sweeper]).await?;
+        let sweeps = Duration::from_millis(SWEEP_PERIOD_MS);
+        let mut schedules = vec![schedule("sweep", Duration::ZERO, sweeps, finalizer)];
+        schedules.extend(fires.into_iter().map(|it| {
+            let function = Arc::clone(&enumerator);
+            schedule(it.mode.name(), it.first_after, it.period, function)
+        }));
+        let triggers = Triggers::start(&queues.client, sources, schedules).await?;
         Ok(Self {
             app,
             ambient: ambient.clone(),
@@ -164,6 +193,18 @@ where
         let answer = handle(app.clone(), event, stop_at(&ambient));
         async move { answer.await.map_err(|error| error.to_string()) }
     })
+}
+
+/// The event of a schedule is its name.
+fn schedule(name: &str, first_after: Duration, period: Duration, function: Function) -> Schedule {
+    Schedule {
+        name: name.to_owned(),
+        first_after,
+        period,
+        payload: json!({ "schedule": name }),
+        function,
+        function_ms_max: Some(FUNCTION_MS_MAX),
+    }
 }
 
 /// One message a call: a call that dies takes no other message along.

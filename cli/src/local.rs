@@ -39,6 +39,11 @@ impl Place {
         }
     }
 
+    /// Whether it is a deployed stack.
+    pub(crate) const fn is_deployed(&self) -> bool {
+        self.stack.is_some()
+    }
+
     /// Starts the local stack there, or finds the deployed one.
     pub(crate) async fn open(&self) -> anyhow::Result<Stack> {
         if let Some(name) = &self.stack {

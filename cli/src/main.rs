@@ -19,6 +19,7 @@ mod local;
 mod output;
 mod progress;
 mod report;
+mod serve;
 mod story;
 mod tenant_file;
 mod watch;
@@ -95,6 +96,7 @@ async fn run(cli: Cli, ambient: Ambient) -> anyhow::Result<Exit> {
         Command::Demo => demo::run(&ambient, &output, quiet).await,
         Command::Tenant(command) => commands::tenant::run(command, &place, &output).await,
         Command::Sync(options) => commands::sync::run(options, &place, &output, quiet).await,
+        Command::Serve(options) => serve::run(&options, &place, &output, quiet).await,
         Command::Run(command) => commands::run::run(command, &place, &output).await,
         Command::Hold(command) => commands::hold::run(command, &place, &output, quiet).await,
         Command::Revert { run, dry_run } => {

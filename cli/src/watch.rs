@@ -47,14 +47,35 @@ impl<'a> Watch<'a> {
         progress: &mut Progress,
     ) -> anyhow::Result<Option<RunRecord>> {
         while !self.open.is_empty() {
-            for index in 0..self.open.len() {
-                if let Some(record) = self.look(index, progress).await? {
-                    self.open.swap_remove(index);
-                    progress.ended(&record.run);
-                    return Ok(Some(record));
-                }
+            if let Some(record) = self.ended(progress).await? {
+                return Ok(Some(record));
             }
             sleep(Duration::from_millis(POLL_MS)).await;
+        }
+        Ok(None)
+    }
+
+    /// Watches one more.
+    pub(crate) fn add(&mut self, run: RunRef) {
+        self.open.push(Watched::new(run));
+    }
+
+    /// One of the runs that have ended by now; `None` when none has.
+    ///
+    /// # Errors
+    /// As [`Watch::next_ended`]. The run that it is about is not watched any more.
+    pub(crate) async fn ended(
+        &mut self,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Option<RunRecord>> {
+        for index in 0..self.open.len() {
+            let looked = self.look(index, progress).await;
+            if matches!(looked, Ok(None)) {
+                continue;
+            }
+            let watched = self.open.swap_remove(index);
+            progress.ended(&watched.run);
+            return looked;
         }
         Ok(None)
     }

@@ -116,6 +116,21 @@ impl RunView {
         self.ended_at
     }
 
+    /// How it ended, on one line.
+    pub(crate) fn sentence(&self) -> String {
+        format!(
+            "{}  {} {}: {} users seen, {} created, {} updated, {} switched on again, {} switched off",
+            time::short(self.ended_at.unwrap_or(self.started_at)),
+            self.name(),
+            self.state,
+            grouped(self.users_seen),
+            grouped(self.created),
+            grouped(self.updated),
+            grouped(self.reactivated),
+            grouped(self.deactivated),
+        )
+    }
+
     /// Why a run did not complete, for people.
     pub(crate) fn trouble(&self) -> Option<String> {
         let run = self.name();

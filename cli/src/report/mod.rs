@@ -21,7 +21,7 @@ mod tests;
 mod users;
 
 pub(crate) use self::facts::{Facts, Fate};
-pub(crate) use self::page::page;
+pub(crate) use self::page::{page, whole};
 
 use crate::output::table::harmless;
 
@@ -39,6 +39,6 @@ const TROUBLES_SHOWN_MAX: usize = 50;
 const SLICES: u64 = 120;
 
 /// Text that somebody else wrote, made harmless for the eye; the templates make it so for the browser.
-fn said(text: &str) -> String {
+pub(crate) fn said(text: &str) -> String {
     harmless(text)
 }

@@ -58,7 +58,8 @@ pub(crate) fn page(facts: &Facts) -> String {
     whole(&format!("{run} {}", facts.view.state), &body).into_string()
 }
 
-fn whole(title: &str, body: &Markup) -> Markup {
+/// A page of this kind: its style, what it may do, and what is in it.
+pub(crate) fn whole(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {

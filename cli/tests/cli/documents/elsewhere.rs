@@ -9,7 +9,7 @@ use super::page::Typed;
 /// A command, or how it begins if that ends with a space, `=` or `/`; and why it is not run here. What it
 /// names in the repository has to be there.
 /// The options of `aws` are held against the descriptions of its services by `infra/test_commands.py`.
-const NOT_RUN: [(&str, &str); 20] = [
+const NOT_RUN: [(&str, &str); 21] = [
     ("cargo run", "the demo; demo.rs runs it"),
     (
         "cargo run -p rollcall-graph-emulator --example emulate ",
@@ -38,6 +38,10 @@ const NOT_RUN: [(&str, &str); 20] = [
     ),
     ("export ROLLCALL_STACK=", "there is no stack of AWS here"),
     ("export AWS_REGION=", "there is no AWS here"),
+    (
+        "rollcall serve",
+        "runs until it is stopped; serve.rs runs it",
+    ),
     (
         "openssl req ",
         "the program may not be there; tenants.rs makes its own certificates",
