@@ -254,7 +254,7 @@ fn troubles(facts: &Facts) -> (Vec<String>, usize) {
     let revoked = revoked.count();
     if revoked > 0 {
         all.push(format!(
-            "{} batches were revoked: nobody writes for them any more.",
+            "Batches that were revoked: {}. Nobody writes for them any more.",
             grouped(revoked as u64)
         ));
     }

@@ -15,6 +15,9 @@ pub(super) fn headline(facts: &Facts) -> Markup {
     html! {
         h1 { "Run " (record.run) " is " span class={ "state " (state) } { (state) } }
         p.lead { (sentence(facts)) }
+        @if let Some(detail) = &record.detail {
+            p { "In detail: " (said(detail)) }
+        }
         @if let Some(story) = &facts.story {
             p { "The log lines say: " (said(&story.cause)) }
         }
@@ -36,9 +39,6 @@ fn rows(facts: &Facts) -> Vec<(&'static str, String)> {
     ];
     if let Some(reason) = record.reason {
         rows.push(("Reason", reason.to_string()));
-    }
-    if let Some(detail) = &record.detail {
-        rows.push(("In detail", said(detail)));
     }
     rows.push(("Started", time::short(record.started_at_ms)));
     match record.ended_at_ms {

@@ -236,7 +236,7 @@ fn the_readings_say_which_guard_trips_first_and_what_it_found() {
     let mut said = std::collections::BTreeSet::new();
     for (seen, before) in [(100, Some(100)), (79, Some(100)), (50, None), (50, Some(0))] {
         for deactivations in [0, 5, 6, 9, 10] {
-            for (whole_domain, off_in_window) in [(0, 0), (5, 4), (6, 9)] {
+            for (whole_domain, off_in_window) in [(0, 0), (5, 4), (0, 9), (6, 9)] {
                 let plan = PlanNumbers {
                     users_seen: seen,
                     users_seen_before: before,
@@ -263,7 +263,7 @@ fn the_readings_say_which_guard_trips_first_and_what_it_found() {
         ("count", "Trips"),
         ("percent", "Exempt"),
         ("domain", "Trips"),
-        ("window", "Passes"),
+        ("window", "Trips"),
     ] {
         assert!(
             said.contains(&(guard, verdict.to_owned())),

@@ -233,18 +233,23 @@ impl Mutation {
         }
     }
 
-    /// The world in which it can be noticed.
+    /// The world in which it can be noticed, with no more interruptions and lies than that takes where
+    /// it takes long.
     #[must_use]
     pub fn world(self) -> World {
         match self {
             Self::NoRevocationBetweenGenerations => World::generations(),
             Self::ApprovedBesideARun
             | Self::ApprovalKeepsTheToken
-            | Self::NobodyAsksWhetherItWaits
-            | Self::AnyPlanIsMeant
+            | Self::NobodyAsksWhetherItWaits => World::held(),
+            Self::AnyPlanIsMeant
             | Self::NobodyIsAskedAnew
             | Self::GuardsAskAgain
-            | Self::DroppedInTheMiddle => World::held(),
+            | Self::DroppedInTheMiddle => World {
+                interruptions: 0,
+                lies: 0,
+                ..World::held()
+            },
             Self::RevertsWhatWaits => World::reopened(),
             Self::RevertsWhatIsActive
             | Self::RevertsSideBySide
