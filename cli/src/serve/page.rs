@@ -21,9 +21,10 @@ pub(super) fn overview(standings: &[Standing], now_ms: u64, every_s: Option<u16>
         header { p { "Rollcall: the local stack" } }
         main #main {
             h1 { (title) }
-            p.lead {
-                (standings.len()) " tenants; " (running) " runs under way; " (waiting)
-                " plans wait for a person."
+            dl.facts {
+                div { dt { "Tenants" } dd { (standings.len()) } }
+                div { dt { "Runs under way" } dd { (running) } }
+                div { dt { "Plans that wait for a person" } dd { (waiting) } }
             }
             p {
                 "As at " (time::short(now_ms)) ". "
