@@ -61,7 +61,8 @@ fn arguments(command: &str) -> Option<&str> {
 
 /// What is wrong with a command, if anything is.
 fn problem(stage: &Stage, typed: &Typed, used: &mut Vec<&'static str>) -> Option<String> {
-    let Some(args) = arguments(&typed.command) else {
+    let is_elsewhere = elsewhere::entry(&typed.command).is_some();
+    let Some(args) = arguments(&typed.command).filter(|_| !is_elsewhere) else {
         let Some(entry) = elsewhere::entry(&typed.command) else {
             return Some("neither run here nor in the list of elsewhere.rs".to_owned());
         };
