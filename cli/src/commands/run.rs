@@ -9,7 +9,8 @@ use crate::args::RunCommand;
 use crate::exit::{Exit, bad_input};
 use crate::local::Place;
 use crate::output::Output;
-use crate::output::run::{RunDetails, RunView, runs_table};
+use crate::output::details::RunDetails;
+use crate::output::run::{RunView, runs_table};
 
 pub(crate) async fn run(
     command: RunCommand,

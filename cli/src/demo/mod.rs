@@ -23,7 +23,8 @@ use crate::engine::Engine;
 use crate::exit::Exit;
 use crate::local::Stack;
 use crate::output::Output;
-use crate::output::run::{RunView, evidence};
+use crate::output::details::evidence;
+use crate::output::run::RunView;
 use crate::progress::Progress;
 use crate::watch::Watch;
 

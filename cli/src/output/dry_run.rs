@@ -5,8 +5,9 @@ use rollcall_core::plan::Plan;
 use rollcall_core::status::StoredUser;
 use serde::Serialize;
 
+use super::details::{EvidenceView, evidence};
 use super::history::Kind;
-use super::run::{EvidenceView, RunView, evidence, runs_table};
+use super::run::{RunView, runs_table};
 use super::table::{grouped, table};
 
 /// The most users that are told one by one to people.

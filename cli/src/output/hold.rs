@@ -31,8 +31,8 @@ pub(crate) fn holds(runs: &[RunView]) -> String {
             held.value,
             held.limit,
             grouped(held.deactivations),
-            grouped(run.users_seen()),
-            or_dash(run.ended_at().map(time::short)),
+            grouped(run.users_seen),
+            or_dash(run.ended_at.map(time::short)),
             held.plan.clone(),
         ]);
         let name = run.name();

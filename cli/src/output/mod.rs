@@ -1,5 +1,6 @@
 //! Results on stdout: JSON for programs, tables for people.
 
+pub(crate) mod details;
 pub(crate) mod dry_run;
 pub(crate) mod explain;
 pub(crate) mod history;

@@ -25,6 +25,8 @@ use crate::exit::{Exit, bad_input};
 use crate::local::{Place, Stack};
 use crate::output::Output;
 use crate::output::run::RunView;
+use crate::output::table::grouped;
+use crate::output::time;
 use crate::progress::Progress;
 use crate::watch::Watch;
 use calendar::calendar;
@@ -122,11 +124,26 @@ async fn told(store: &Store, record: &RunRecord, output: &Output) -> anyhow::Res
     if output.is_json() {
         return output.object(&view);
     }
-    output.text(view.sentence())?;
+    output.text(on_a_line(&view))?;
     match view.trouble() {
         Some(trouble) => output.text(trouble),
         None => Ok(()),
     }
+}
+
+/// How a run ended, on one line.
+fn on_a_line(view: &RunView) -> String {
+    format!(
+        "{}  {} {}: {} users seen, {} created, {} updated, {} switched on again, {} switched off",
+        view.ended_at.map_or_else(|| "–".to_owned(), time::short),
+        view.name(),
+        view.state,
+        grouped(view.users_seen),
+        grouped(view.created),
+        grouped(view.updated),
+        grouped(view.reactivated),
+        grouped(view.deactivated),
+    )
 }
 
 /// A run by its number.

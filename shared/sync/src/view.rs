@@ -50,9 +50,10 @@ impl View {
         if !domain.is_empty() {
             *self.domains.entry(domain).or_default() += 1;
         }
-        let key = IdKey::of(proof.run(), &user.id);
-        let is_listed = members.is_some_and(|members| members.have(key));
-        if is_listed && self.listed.len() < CANARIES_MAX {
+        if let Some(members) = members
+            && self.listed.len() < CANARIES_MAX
+            && members.have(IdKey::of(proof.run(), &user.id))
+        {
             self.listed.push(user.id.clone());
         }
         let run = proof.run().run;
