@@ -1,6 +1,6 @@
 //! What people of a tenant do: join, leave, come back, change, one by one or many in one night.
 
-use rollcall_graph_emulator::User;
+use rollcall_graph_emulator::{Directory, Member, User};
 use uuid::Uuid;
 
 use crate::tenants::{NAME_MARK, SimTenant, domain};
@@ -27,14 +27,28 @@ impl World {
                 user.user_principal_name =
                     Some(format!("{NAME_MARK}-anchor@{}", domain(&tenant.name, 0)));
             }
+            let groups = match number {
+                // No group of the scope is ever empty.
+                0 => tenant.groups.to_vec(),
+                _ => self.first_groups(tenant),
+            };
             self.change(tenant, id, "is there", |directory| {
-                directory.add(user).is_ok()
+                directory.add(user).is_ok() && all_join(directory, id, &groups)
             });
         }
     }
 
-    /// One change in a tenant's directory.
+    /// One change in a tenant's directory, or in its groups.
     pub(crate) fn churn(&self, tenant: &SimTenant) {
+        if tenant.has_groups_in_scope() && self.dice.per_mille(200) {
+            self.change_groups(tenant);
+        } else {
+            self.churn_of_people(tenant);
+        }
+    }
+
+    /// One change of which a delta of the users tells.
+    pub(crate) fn churn_of_people(&self, tenant: &SimTenant) {
         let dice = &self.dice;
         let live = tenant.all_but_the_anchor();
         let someone = dice.pick(&live).unwrap_or(tenant.anchor);
@@ -42,7 +56,10 @@ impl World {
         match dice.index(16) {
             0..=2 => {
                 let user = tenant.new_user(dice, dice.uuid());
-                self.change(tenant, user.id, "joins", |d| d.add(user).is_ok());
+                let (id, groups) = (user.id, self.first_groups(tenant));
+                self.change(tenant, id, "joins", |d| {
+                    d.add(user).is_ok() && all_join(d, id, &groups)
+                });
             }
             3 | 4 if !is_anchor => {
                 self.change(tenant, someone, "is deleted", |d| {
@@ -82,6 +99,53 @@ impl World {
         }
     }
 
+    /// The groups that somebody new is in.
+    fn first_groups(&self, tenant: &SimTenant) -> Vec<Uuid> {
+        let [outer, inner] = tenant.groups;
+        match self.dice.index(4) {
+            0 => Vec::new(),
+            1 => vec![outer],
+            _ => vec![inner],
+        }
+    }
+
+    /// Somebody is put into a group or taken out of it, or all of the inner group are, with it.
+    pub(crate) fn change_groups(&self, tenant: &SimTenant) {
+        let dice = &self.dice;
+        let [outer, inner] = tenant.groups;
+        if dice.per_mille(150) {
+            return self.change_for_all(tenant, "the inner group is put in or out", |d| {
+                let member = Member::Group(inner);
+                let is_in = d
+                    .transitive_members(outer)
+                    .is_some_and(|it| it.contains(&member));
+                if is_in {
+                    d.remove_member(outer, member).is_ok()
+                } else {
+                    d.add_member(outer, member).is_ok()
+                }
+            });
+        }
+        let Some(id) = dice.pick(&tenant.all_but_the_anchor()) else {
+            return;
+        };
+        let group = dice.of([outer, inner]);
+        if dice.per_mille(500) {
+            self.change(tenant, id, "is put into a group", |d| {
+                all_join(d, id, &[group])
+            });
+        } else {
+            self.leaves_groups(tenant, id);
+        }
+    }
+
+    fn leaves_groups(&self, tenant: &SimTenant, id: Uuid) {
+        self.change(tenant, id, "leaves the groups", |d| {
+            let leaves = |group: &Uuid| d.remove_member(*group, Member::User(id)).is_ok();
+            tenant.groups.iter().all(leaves)
+        });
+    }
+
     /// Somebody comes back from the bin.
     pub(crate) fn restore_somebody(&self, tenant: &SimTenant) {
         let binned: Vec<_> = tenant.graph.directory().deleted().map(|u| u.id).collect();
@@ -104,19 +168,25 @@ impl World {
         }
     }
 
-    /// A night in which many leave, each in his own way, or those who left come back.
+    /// A night in which many leave, each in his own way: of all, or everybody of the smaller domain.
     pub(crate) fn many_go(&self, tenant: &SimTenant) {
         let dice = &self.dice;
         let share = dice.of([200, 500, 800]);
-        let ids = tenant.all_but_the_anchor();
-        let kind = dice.index(8);
+        let is_by_domain = dice.per_mille(150);
+        let ids = if is_by_domain {
+            tenant.all_of_the_smaller_domain()
+        } else {
+            tenant.all_but_the_anchor()
+        };
+        let kind = dice.index(9);
         for id in ids {
-            if !dice.per_mille(share) {
+            if !is_by_domain && !dice.per_mille(share) {
                 continue;
             }
             // Often all in the same way: that is what a guard is for, and what a mistake looks like.
-            match if kind < 5 { kind } else { dice.index(5) } {
-                0 => self.change(tenant, id, "is deleted", |d| d.soft_delete(id).is_ok()),
+            match if kind < 6 { kind } else { dice.index(6) } {
+                5 if tenant.has_groups_in_scope() => self.leaves_groups(tenant, id),
+                0 | 5 => self.change(tenant, id, "is deleted", |d| d.soft_delete(id).is_ok()),
                 1 => self.change(tenant, id, "vanishes", |d| d.purge(id).is_ok()),
                 2 => self.set_enabled(tenant, id, Some(false)),
                 3 => self.set_type(tenant, id, Some("Guest")),
@@ -127,6 +197,11 @@ impl World {
 
     /// A night in which everybody comes back who can.
     pub(crate) fn many_come_back(&self, tenant: &SimTenant) {
+        for id in tenant.all_but_the_anchor() {
+            self.change(tenant, id, "is put into a group", |d| {
+                all_join(d, id, &tenant.groups)
+            });
+        }
         let binned: Vec<_> = tenant.graph.directory().deleted().map(|u| u.id).collect();
         for id in binned {
             self.change(tenant, id, "comes back", |d| d.restore(id).is_ok());
@@ -198,4 +273,10 @@ impl World {
             d.set_account_enabled(id, enabled).is_ok()
         });
     }
+}
+
+/// Somebody is in these groups from now on.
+fn all_join(directory: &mut Directory, id: Uuid, groups: &[Uuid]) -> bool {
+    let mut groups = groups.iter();
+    groups.all(|group| directory.add_member(*group, Member::User(id)).is_ok())
 }

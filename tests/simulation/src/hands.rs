@@ -110,7 +110,7 @@ async fn decide(
         ))
         .await;
         match world.dice.index(8) {
-            0 | 1 => person::decide(world, tenant),
+            0 | 1 => person::decide(world, store, tenant).await,
             2 => world.many_come_back(tenant),
             3 => {
                 tenant.change_settings(&world.dice);
@@ -170,7 +170,7 @@ async fn taken_back(world: &Arc<World>, store: &Store, nth: usize) -> anyhow::Re
     }
     for _ in 0..world.dice.between(0, 4) {
         sleep(Duration::from_millis(world.dice.between(0, 3_000))).await;
-        person::decide(world, tenant);
+        person::decide(world, store, tenant).await;
     }
     let mut is_begun = false;
     for somebody in busy {

@@ -15,6 +15,7 @@ use rollcall_core::ids::ObjectId;
 use rollcall_sync::{App, HandlerError, stop_at_ms};
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
+use uuid::Uuid;
 
 use crate::chaos::{At, Fate, Of};
 use crate::item::Place;
@@ -49,6 +50,8 @@ pub(crate) enum Told {
     NotFound,
     /// A delta has told that he is removed.
     Removed,
+    /// Whether he is in one of the groups that were asked about.
+    Member(bool),
 }
 
 /// One invocation.
@@ -67,6 +70,8 @@ pub(crate) struct Invocation {
     pub(crate) tenant: Mutex<Option<usize>>,
     /// By tenant and user: what was said last, and that the user was in the bin or not found at all.
     pub(crate) told: Mutex<HashMap<(String, ObjectId), Vec<Told>>>,
+    /// By tenant and group: whom Graph listed in the last walk through its members.
+    pub(crate) listed: Mutex<HashMap<(String, Uuid), Listed>>,
     /// Whom it asked for in bulk.
     pub(crate) asked: Mutex<BTreeSet<ObjectId>>,
     /// The last page that it was served whole.
@@ -84,6 +89,16 @@ pub(crate) struct Invocation {
     pub(crate) began_ms: u64,
     /// When it was called, by its own clock.
     pub(crate) called_at_ms: u64,
+}
+
+/// The list of a group's users, as far as it was served.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Listed {
+    pub(crate) users: BTreeSet<ObjectId>,
+    /// Those of earlier walks too: a next link can lead back to the first page.
+    pub(crate) ever: BTreeSet<ObjectId>,
+    /// Whether its last page came.
+    pub(crate) is_whole: bool,
 }
 
 /// A page of users, as far as the checks need it.
@@ -220,6 +235,7 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         thaws_at: Mutex::new(None),
         tenant: Mutex::new(None),
         told: Mutex::default(),
+        listed: Mutex::default(),
         asked: Mutex::default(),
         served: Mutex::default(),
         served_before: Mutex::default(),

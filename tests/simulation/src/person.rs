@@ -1,7 +1,9 @@
 //! What people of ours do: change a tenant's settings, and decide about users by hand.
 
 use dynoxide::AttributeValue;
-use rollcall_store::Store;
+use rollcall_core::by_hand::Decision;
+use rollcall_core::ids::{ObjectId, TenantId};
+use rollcall_store::{Decided, Store};
 use serde_json::{Value, json};
 
 use crate::item::{Item, Place, Table, number, text};
@@ -22,9 +24,8 @@ pub(crate) async fn put_settings(world: &World, store: &Store, tenant: &SimTenan
     let _ = store.put_tenant(&settings).await;
 }
 
-/// Switches somebody on or off by hand: written past the store, under the same condition on the
-/// version, and at once, so that it can come between a function's read and its write.
-pub(crate) fn decide(world: &World, tenant: &SimTenant) {
+/// Switches somebody on or off by hand, or gives him back to the syncs.
+pub(crate) async fn decide(world: &World, store: &Store, tenant: &SimTenant) {
     let users: Vec<_> = {
         let mirror = lock(&world.mirror);
         let prefix = format!("{}#", tenant.name);
@@ -33,15 +34,26 @@ pub(crate) fn decide(world: &World, tenant: &SimTenant) {
         let is_not_anchor = |(place, _): &(&Place, &Item)| place.sk != tenant.anchor.to_string();
         users
             .filter(is_not_anchor)
-            .map(|(place, item)| (place.clone(), item.clone()))
+            .map(|(place, _)| place.clone())
             .collect()
     };
-    if let Some((place, item)) = users.get(world.dice.index(users.len())) {
-        put(world, place, item);
+    let decisions = [Decision::Activate, Decision::Deactivate, Decision::Release];
+    let decision = world.dice.of(decisions);
+    let Some(place) = users.get(world.dice.index(users.len())) else {
+        return;
+    };
+    let (Ok(named), Ok(id)) = (TenantId::new(&tenant.name), ObjectId::new(&place.sk)) else {
+        return world.violate("the simulation", format!("{place} is no user"));
+    };
+    let decided = store.decide(&named, &id, decision, "ada").await;
+    world.tell(|| format!("a person decides {decision:?} about {place}: {decided:?}"));
+    if matches!(decided, Ok(Decided::Written(_))) {
+        world.mark("users decided about by a person");
     }
 }
 
-/// Now and then a person decides about one of these.
+/// Now and then a person decides about one of these: written past the store, under the same condition on
+/// the version, and at once, so that it comes between a function's read and its write.
 pub(crate) fn meddle(world: &World, places: &[Place]) {
     if places.is_empty() || !world.chaos.decides_by_hand(&world.dice) {
         return;

@@ -190,7 +190,7 @@ fn changes(world: &Arc<World>, store: &rollcall_store::Store) -> JoinHandle<()> 
                     Ok(())
                 }
                 7..=11 => {
-                    person::decide(&world, tenant);
+                    person::decide(&world, &store, tenant).await;
                     Ok(())
                 }
                 _ => {
@@ -272,10 +272,9 @@ async fn settle(
             calm_delta(world).await;
         }
     }
-    if !world.is_over() {
+    // In half of them people decide about a plan and a run: as much again as all before.
+    if !world.is_over() && world.dice.per_mille(500) {
         hands::follow(world, store).await?;
-    }
-    if !world.is_over() {
         for tenant in &world.tenants {
             world.tell_unknowns(tenant);
             tenant.loosen_guards();
@@ -317,7 +316,8 @@ async fn calm_delta(world: &Arc<World>) {
     let begun_ms = world.now_ms();
     for tenant in &world.tenants {
         for _ in 0..world.dice.between(0, 6) {
-            world.churn(tenant);
+            // Of a change in its groups no delta of the users tells.
+            world.churn_of_people(tenant);
         }
         world.tell_unknowns(tenant);
     }

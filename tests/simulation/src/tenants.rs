@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rollcall_core::settings::TenantSettings;
-use rollcall_graph_emulator::{DELTA_LIFE_MS, Graph, Paging, Population, Tenant, TenantSpec, User};
+use rollcall_graph_emulator::{
+    DELTA_LIFE_MS, Directory, Graph, Member, Paging, Population, Tenant, TenantSpec, User,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -35,6 +37,8 @@ pub(crate) struct SimTenant {
     settings: Mutex<Value>,
     /// Somebody who is always there, so that the directory never turns empty.
     pub(crate) anchor: Uuid,
+    /// A group, and another one that is a member of it.
+    pub(crate) groups: [Uuid; 2],
     names: AtomicU64,
 }
 
@@ -65,6 +69,7 @@ impl SimTenant {
             spec.paging.token_uses = None;
         }
         let tenant = graph.add_tenant(spec);
+        let groups = nested_groups(&mut tenant.directory());
         let lease_s = match chaos.theme {
             Theme::LateWrites => dice.of([2, 2, 5]),
             _ => dice.of([2, 5, 20]),
@@ -84,11 +89,11 @@ impl SimTenant {
             lenient(confirmed_by)
         } else {
             let deactivations_max = dice.between(0, 3);
-            let percent_max = dice.of([5.0, 20.0, 50.0]);
+            let percent_max = dice.of([5.0, 20.0, 50.0, 80.0]);
             json!({
                 "deactivations_max": deactivations_max,
                 "deactivations_percent_max": percent_max,
-                "window_percent_max": 2.0 * percent_max,
+                "window_percent_max": percent_max,
                 "exempt_max": dice.between(0, 3),
                 "shrink_percent_max": dice.of([10.0, 30.0, 100.0]),
                 "absences_confirmed_by": confirmed_by,
@@ -101,7 +106,10 @@ impl SimTenant {
             "graph_url": ORIGIN,
             "login_url": ORIGIN,
             "credential": secret(&name),
-            "scope": { "guests": dice.per_mille(300) },
+            "scope": {
+                "guests": dice.per_mille(300),
+                "groups": some_groups(dice, groups),
+            },
             "guards": guards,
             "limits": {
                 "graph_retry_seconds_max": dice.of([5, 30, GRAPH_RETRY_S_MAX]),
@@ -113,12 +121,13 @@ impl SimTenant {
         Self {
             name,
             graph: tenant,
-            oracle: Mutex::default(),
+            oracle: Mutex::new(Oracle::new(groups.to_vec())),
             lease_ms: lease_s * 1_000,
             confirmed_by,
             deadline_ms: deadline_minutes * 60_000,
             settings: Mutex::new(settings),
             anchor: dice.uuid(),
+            groups,
             names: AtomicU64::new(0),
         }
     }
@@ -182,13 +191,14 @@ impl SimTenant {
     /// Another part of the settings changes.
     pub(crate) fn change_settings(&self, dice: &Dice) {
         let mut settings = lock(&self.settings);
-        match dice.index(4) {
+        match dice.index(5) {
             0 => settings["scope"]["guests"] = json!(dice.per_mille(500)),
             1 => {
                 let one = json!([domain(&self.name, 0)]);
                 settings["scope"]["domains"] = if dice.per_mille(500) { one } else { json!([]) };
             }
-            2 => {
+            2 => settings["scope"]["groups"] = some_groups(dice, self.groups),
+            3 => {
                 let property = dice.of(["department", "jobTitle"]);
                 settings["attributes"] = json!({ "department": property });
             }
@@ -205,6 +215,23 @@ impl SimTenant {
         let directory = self.graph.directory();
         let ids = directory.users().map(|user| user.id);
         ids.filter(|id| *id != self.anchor).collect()
+    }
+
+    /// Who has a login name of the smaller domain.
+    pub(crate) fn all_of_the_smaller_domain(&self) -> Vec<Uuid> {
+        let ending = format!("@{}", domain(&self.name, 1));
+        let directory = self.graph.directory();
+        let is_of = |user: &&User| {
+            let name = user.user_principal_name.as_deref();
+            name.is_some_and(|name| name.ends_with(&ending))
+        };
+        let of_it = directory.users().filter(is_of).map(|user| user.id);
+        of_it.collect()
+    }
+
+    /// Whether groups decide who belongs.
+    pub(crate) fn has_groups_in_scope(&self) -> bool {
+        !self.scope().groups().is_empty()
     }
 
     /// A number for a name that nobody has had here.
@@ -232,6 +259,25 @@ impl SimTenant {
 
     pub(crate) fn some_domain(&self, dice: &Dice) -> String {
         domain(&self.name, usize::from(dice.per_mille(150)))
+    }
+}
+
+/// A group without members but another group.
+fn nested_groups(directory: &mut Directory) -> [Uuid; 2] {
+    let [outer, inner] = [directory.add_group(), directory.add_group()];
+    // There is such a group: it was made a moment ago.
+    let _ = directory.add_member(outer, Member::Group(inner));
+    [outer, inner]
+}
+
+/// The groups of a scope: most have none.
+fn some_groups(dice: &Dice, groups: [Uuid; 2]) -> Value {
+    let [outer, inner] = groups.map(|group| group.to_string());
+    match dice.index(8) {
+        0 => json!([outer]),
+        1 => json!([inner]),
+        2 => json!([inner, outer]),
+        _ => json!([]),
     }
 }
 

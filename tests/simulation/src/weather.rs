@@ -183,6 +183,9 @@ impl Story {
         dice.of([
             Self::Clear,
             Self::Clear,
+            Self::Clear,
+            Self::Bad,
+            Self::Bad,
             Self::Bad,
             Self::Bad,
             Self::Bad,

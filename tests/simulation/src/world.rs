@@ -278,6 +278,24 @@ impl World {
         }
     }
 
+    /// Changes something for everybody of a tenant, and tells the oracle.
+    pub(crate) fn change_for_all(
+        &self,
+        tenant: &SimTenant,
+        what: &str,
+        change: impl FnOnce(&mut Directory) -> bool,
+    ) {
+        let mut directory = tenant.graph.directory();
+        if change(&mut directory) {
+            let mut oracle = lock(&tenant.oracle);
+            let all: Vec<_> = oracle.ids().collect();
+            for id in all {
+                oracle.note(&directory, id, self.now_ms());
+            }
+            self.tell(|| format!("{}: {what}", tenant.name));
+        }
+    }
+
     // === What went wrong, for failures to be explained ===
 
     pub(crate) fn graph_fails_now(&self) {

@@ -84,8 +84,9 @@ pub(crate) fn equals(world: &World, tenant: &SimTenant, sparse_since_ms: Option<
         }
     }
     for id in oracle.ids() {
-        let live = oracle.now(id).and_then(|truth| truth.user.as_ref());
-        let in_scope = live.and_then(|user| scope.takes(user)) == Some(true);
+        let truth = oracle.now(id);
+        let live = truth.and_then(|truth| truth.user.as_ref());
+        let in_scope = truth.and_then(|truth| scope.takes(truth)) == Some(true);
         let is_on = in_scope && live.and_then(|user| user.account_enabled) == Some(true);
         match stored.get(&id) {
             None if is_on && sparse_since_ms.is_none() => wrong.push(format!("{id} is lost")),

@@ -39,6 +39,10 @@ impl Look<'_> {
             "enumeration_unreliable" if detail.contains("is not found by id") => {
                 graph_failed || self.has_left(run, detail, started_ms)
             }
+            // Whoever was listed may have left the groups since.
+            "group_unavailable" if detail.contains("is in none of the scope's groups by id") => {
+                graph_failed || self.has_left_groups(run, detail, started_ms)
+            }
             "enumeration_unreliable" if detail.starts_with("the page token expired") => {
                 let tenant = self.world.tenant(&run.0);
                 graph_failed || tenant.is_some_and(SimTenant::page_tokens_die)
@@ -61,13 +65,24 @@ impl Look<'_> {
     }
 
     fn has_left(&self, run: &RunKey, detail: &str, since_ms: u64) -> bool {
+        self.was(run, detail, Cause::Gone, since_ms)
+    }
+
+    fn has_left_groups(&self, run: &RunKey, detail: &str, since_ms: u64) -> bool {
+        [Cause::Gone, Cause::OutOfScope]
+            .into_iter()
+            .any(|cause| self.was(run, detail, cause, since_ms))
+    }
+
+    /// Whether the user whom a failure names was so since a moment.
+    fn was(&self, run: &RunKey, detail: &str, cause: Cause, since_ms: u64) -> bool {
         let id = detail.split(' ').nth(1).unwrap_or_default();
         let id = ObjectId::new(id.trim_end_matches(','));
         let (Ok(id), Some(tenant)) = (id, self.world.tenant(&run.0)) else {
             return false;
         };
-        let scope = Scope::default();
-        lock(&tenant.oracle).was(&id, Cause::Gone, &scope, since_ms, self.now_ms)
+        let scope = Scope::of(&self.settings(run));
+        lock(&tenant.oracle).was(&id, cause, &scope, since_ms, self.now_ms)
     }
 
     fn outlived_its_budget(&self, run: &RunKey, detail: &str) -> bool {

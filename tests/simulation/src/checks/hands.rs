@@ -124,6 +124,9 @@ impl Look<'_> {
             let is_alive = told.iter().any(|it| matches!(it, Told::Alive(_)));
             let stands = match entry.reason.as_str() {
                 "disabled" => told.contains(&Told::Alive(Some(false))),
+                "out_of_scope" if self.went_for_groups(run, &entry.id) => {
+                    is_alive && told.contains(&Told::Member(false))
+                }
                 "out_of_scope" => is_alive,
                 _ => !is_alive && (told.contains(&Told::InBin) || told.contains(&Told::NotFound)),
             };

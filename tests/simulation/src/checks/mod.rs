@@ -6,6 +6,7 @@ pub(crate) mod end;
 pub(crate) mod failures;
 mod hands;
 mod heads;
+mod members;
 mod pages;
 mod plans;
 mod runs;
@@ -85,7 +86,15 @@ impl Look<'_> {
         let tenant = parts.next().unwrap_or_default().to_owned();
         if matches!(
             kind,
-            "run" | "batch" | "page" | "plan" | "journal" | "snapshot" | "revert" | "left"
+            "run"
+                | "batch"
+                | "page"
+                | "plan"
+                | "journal"
+                | "snapshot"
+                | "members"
+                | "revert"
+                | "left"
         ) {
             self.expires_late(change);
         }
@@ -106,6 +115,10 @@ impl Look<'_> {
             "revert" => self.revert(&tenant, change),
             "left" => self.left(change),
             "snapshot" => self.written_once(change),
+            "members" => {
+                let run = parts.next().and_then(|run| run.parse().ok());
+                self.members_part(&(tenant, run.unwrap_or_default()));
+            }
             "tenants" => {
                 if self.invocation.is_some() {
                     self.violate(
@@ -192,6 +205,7 @@ impl Look<'_> {
                         .insert(place.clone(), (after, invocation.id));
                     // What it was told before belongs to an earlier lease.
                     lock(&invocation.told).clear();
+                    lock(&invocation.listed).clear();
                     lock(&invocation.asked).clear();
                 }
                 None => self.violate("invariant 4: no write without a lease", &place.to_string()),

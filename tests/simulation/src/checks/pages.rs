@@ -60,6 +60,7 @@ impl Look<'_> {
         self.written_once(change);
         self.needs_run_lease(run, "a page");
         self.within_the_deadline(run, "a page");
+        self.groups_are_read(run);
         let mut key = change.place.sk.split('#');
         let mut next = || key.next().unwrap_or_default();
         let (generation, page, digest) = (next(), next(), next().to_owned());

@@ -276,6 +276,9 @@ impl Look<'_> {
         let is_alive = told.iter().any(|it| matches!(it, Told::Alive(_)));
         let is_borne_out = match entry.reason.as_str() {
             "disabled" => self.is_candidate(run, entry) && !told.contains(&Told::Alive(Some(true))),
+            "out_of_scope" if self.went_for_groups(run, &entry.id) => {
+                self.is_candidate(run, entry) && self.is_out_by_id(run, &entry.id)
+            }
             "out_of_scope" => self.is_candidate(run, entry),
             "deleted" => {
                 let is_told = told.contains(&Told::InBin)

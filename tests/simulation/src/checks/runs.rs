@@ -37,6 +37,7 @@ impl Look<'_> {
             return self.ruled(&run, change);
         }
         self.lease(change);
+        self.members_noted(&run, change);
         if before == after {
             self.mark_a_takeover(&run, change);
         }
@@ -374,6 +375,7 @@ fn mark(state: &str, reason: &str) -> &'static str {
         ("FAILED", "unsafe_link") => "runs FAILED unsafe_link",
         ("FAILED", "graph_unavailable") => "runs FAILED graph_unavailable",
         ("FAILED", "graph_denied") => "runs FAILED graph_denied",
+        ("FAILED", "group_unavailable") => "runs FAILED group_unavailable",
         ("FAILED", "credential_rejected") => "runs FAILED credential_rejected",
         ("FAILED", _) => "runs FAILED otherwise",
         _ => "other steps of runs",

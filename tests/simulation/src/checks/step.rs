@@ -77,7 +77,7 @@ impl Look<'_> {
             let Some(user) = seen_as(&told, item) else {
                 continue;
             };
-            let is_in = scope.takes_sighted(&user);
+            let is_in = scope.takes_sighted(&user, self.is_member(run, &id));
             let problem = match (user.account_enabled, is_in, item) {
                 // A null that decides changes nothing.
                 (None, _, _) | (_, None, _) => None,

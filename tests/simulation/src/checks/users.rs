@@ -26,6 +26,11 @@ impl Look<'_> {
             );
         }
         if self.invocation.is_none() {
+            // One past the store is a write alone.
+            if self.changes.len() > 1 {
+                let tenant = change.place.pk.split('#').next().unwrap_or_default();
+                self.leaves_an_image(&(tenant.to_owned(), 0), change);
+            }
             return;
         }
         let tenant = change
@@ -97,6 +102,7 @@ impl Look<'_> {
         self.is_by_the_snapshot(&run, change);
         if is_on && was_off != Some(false) {
             self.is_true(&run, change, Cause::On);
+            self.is_true(&run, change, Cause::InGroups);
         } else if !is_on && was_off.is_none() {
             self.is_true(&run, change, Cause::Disabled);
         }
@@ -108,9 +114,11 @@ impl Look<'_> {
         let settings = self.settings(run);
         let was_on = |item: &Item| text(item, "status") == "ACTIVE";
         let goes_on = was_on(&change.after) && !change.before.as_ref().is_some_and(was_on);
+        let id = ObjectId::new(&change.place.sk);
         let is_in = Scope::of(&settings).takes_stored(
             crate::item::text_if_any(&change.after, "user_type"),
             crate::item::text_if_any(&change.after, "user_principal_name"),
+            id.is_ok_and(|id| self.is_member(run, &id)),
         );
         let is_wrong_scope = goes_on && is_in == Some(false);
         // Departments and titles are different words.

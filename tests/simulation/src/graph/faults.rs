@@ -26,6 +26,8 @@ pub(crate) struct Lasting {
     /// Whether a delta told again that somebody is removed. What is asked by id tells the truth from
     /// then on: two that lie about one user are believed.
     tells_again: bool,
+    /// Until when no answer about somebody's groups names any, in milliseconds since 1970.
+    hides_groups_until_ms: u64,
 }
 
 impl Lasting {
@@ -36,6 +38,20 @@ impl Lasting {
         let mut lied = self.lied.iter();
         lied.any(|((of, _), in_run)| of == name && Some(*in_run) == run)
     }
+}
+
+/// How long the application may not look into groups at most, in milliseconds: some runs.
+const HIDDEN_MS_MAX: u64 = 60_000;
+
+/// Whether Graph leaves the groups out of what it answers about somebody.
+pub(super) fn hides_groups(world: &World) -> bool {
+    let until_ms = lock(&world.lasting).hides_groups_until_ms;
+    let hides = world.chaos.is_on() && world.now_ms() < until_ms;
+    if hides {
+        world.mark("fault: groups that may not be looked into");
+        world.graph_fails_now();
+    }
+    hides
 }
 
 /// The rules for one request: what it is for, and the fault.
@@ -100,6 +116,9 @@ pub(super) fn faults(
         }
         faults.push((matcher, fault));
     }
+    if endpoint == Endpoint::GroupMembers && world.chaos.graph_lies(&world.dice, true) {
+        lasting.hides_groups_until_ms = now_ms + world.dice.between(1, HIDDEN_MS_MAX);
+    }
     if let Some(tenant) = tenant
         && world
             .chaos
@@ -146,7 +165,7 @@ fn lies(
         .collect();
     about.dedup();
     let lie = match endpoint {
-        Endpoint::Users | Endpoint::GetByIds => {
+        Endpoint::Users | Endpoint::GetByIds | Endpoint::GroupMembers => {
             vec![(Matcher::any(), Fault::LeftOut(Who::Ids(about.clone())))]
         }
         Endpoint::Batch => about
@@ -183,7 +202,9 @@ fn lasting_fault(world: &World, lasting: &Lasting, endpoint: Endpoint) -> (Match
                 },
             )
         }
-        Endpoint::GetByIds if is_blind => (Matcher::any(), Fault::LeftOut(Who::All)),
+        Endpoint::GetByIds | Endpoint::GroupMembers if is_blind => {
+            (Matcher::any(), Fault::LeftOut(Who::All))
+        }
         Endpoint::Batch if is_blind => (Matcher::endpoint(Endpoint::BatchItem), Fault::NotFound),
         _ => {
             let fault = match fault(world, endpoint, false) {
@@ -234,7 +255,9 @@ fn fault(world: &World, endpoint: Endpoint, is_next: bool) -> Fault {
             1 => Fault::NoValue,
             _ => Fault::NullValue,
         },
-        4..=6 if endpoint == Endpoint::Users => list_fault(world, is_next),
+        4..=6 if matches!(endpoint, Endpoint::Users | Endpoint::GroupMembers) => {
+            list_fault(world, is_next)
+        }
         4..=6 if endpoint == Endpoint::Delta => delta_fault(world, is_next),
         _ => common(),
     }

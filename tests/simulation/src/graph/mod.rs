@@ -18,7 +18,7 @@ use crate::lambda::{Invocation, Moment};
 use crate::world::{World, lock};
 pub(crate) use faults::Lasting;
 use faults::faults;
-use told::{is_within_its_budget, remember, remember_asked};
+use told::{Asked, is_within_its_budget, remember, remember_asked};
 
 /// Where Graph and its login are.
 pub(crate) const ORIGIN: &str = "https://graph.sim";
@@ -62,7 +62,11 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
         remember_asked(invocation, endpoint, &request);
         is_within_its_budget(world, invocation, endpoint, &request);
     }
-    let answer = answer(world, request, faults);
+    let asked = Asked::of(&request);
+    let mut answer = answer(world, request, faults);
+    if endpoint == Endpoint::Batch && faults::hides_groups(world) {
+        answer.body = told::without_groups(&answer.body);
+    }
     if answer.delay_ms >= limit_ms {
         sleep(Duration::from_millis(limit_ms)).await;
         return Err(lost(true, "the time limit passed"));
@@ -83,7 +87,7 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
         && received.status.is_success()
     {
         *lock(&invocation.trying) = None;
-        remember(world, invocation, endpoint, is_next, tenant, body);
+        remember(world, invocation, (endpoint, &asked, is_next), tenant, body);
     }
     if let Some(tenant) = tenant
         && world.chaos.moves_somebody(&world.dice)
@@ -93,6 +97,9 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
             Endpoint::Users => world.churn_behind_the_scan(tenant),
             Endpoint::DeletedItems => world.restore_somebody(tenant),
             Endpoint::GetByIds => world.enable_somebody(tenant),
+            Endpoint::GroupMembers | Endpoint::Batch if tenant.has_groups_in_scope() => {
+                world.change_groups(tenant);
+            }
             _ => {}
         }
     }
@@ -110,6 +117,7 @@ fn endpoint(path: &str) -> Endpoint {
         "/v1.0/directory/deletedItems/microsoft.graph.user" => Endpoint::DeletedItems,
         "/v1.0/$batch" => Endpoint::Batch,
         path if path.ends_with("/token") => Endpoint::Token,
+        path if path.ends_with("/transitiveMembers") => Endpoint::GroupMembers,
         _ => Endpoint::Other,
     }
 }

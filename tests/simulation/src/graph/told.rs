@@ -1,17 +1,71 @@
 //! What Graph told an invocation, and what that one asked: for the checks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
+use axum::body::Bytes;
 use rollcall_core::ids::ObjectId;
 use rollcall_graph::Request;
 use rollcall_graph_emulator::Endpoint;
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::checks::failures::ATTEMPT_MS_MAX;
 use crate::lambda::{Invocation, Served, ServedNext, Told};
 use crate::tenants::GRAPH_RETRY_S_MAX;
 use crate::world::{World, lock};
+
+/// What a request asks for that its answer does not name.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Whose members.
+    group: Option<Uuid>,
+    /// By the ids of a batch: whom it asks about, in which groups he is.
+    members: BTreeMap<String, ObjectId>,
+}
+
+impl Asked {
+    pub(super) fn of(request: &Request) -> Self {
+        let path = request.url().path();
+        let group = path.strip_prefix("/v1.0/groups/");
+        let group = group.and_then(|it| it.strip_suffix("/transitiveMembers"));
+        let questions = body_of(request)["requests"].take();
+        let members = questions.as_array().into_iter().flatten();
+        let members = members.filter_map(|question| {
+            let user = question["url"].as_str()?.strip_prefix("/users/")?;
+            let user = user.strip_suffix("/checkMemberGroups")?;
+            Some((
+                question["id"].as_str()?.to_owned(),
+                ObjectId::new(user).ok()?,
+            ))
+        });
+        Self {
+            group: group.and_then(|it| Uuid::try_parse(it).ok()),
+            members: members.collect(),
+        }
+    }
+}
+
+fn body_of(request: &Request) -> Value {
+    let body = request.body().and_then(|body| body.as_bytes());
+    serde_json::from_slice(body.unwrap_or_default()).unwrap_or_default()
+}
+
+/// The answer to a batch whose application may not look into any group: it leaves them out of what it
+/// says, and nothing else shows.
+pub(super) fn without_groups(body: &Bytes) -> Bytes {
+    let Ok(mut answer) = serde_json::from_slice::<Value>(body) else {
+        return body.clone();
+    };
+    let responses = answer["responses"].as_array_mut().into_iter().flatten();
+    for response in responses {
+        let body = &mut response["body"];
+        if body["value"].is_array() {
+            body["value"] = json!([]);
+        }
+    }
+    Bytes::from(answer.to_string())
+}
 
 /// A request is tried for as long as its tenant allows, and not longer.
 pub(super) fn is_within_its_budget(
@@ -59,11 +113,7 @@ pub(super) fn remember_asked(invocation: &Invocation, endpoint: Endpoint, reques
     if endpoint != Endpoint::GetByIds {
         return;
     }
-    let body = request
-        .body()
-        .and_then(|body| body.as_bytes())
-        .unwrap_or_default();
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let body = body_of(request);
     let ids = body["ids"].as_array().into_iter().flatten();
     let ids = ids.filter_map(|id| ObjectId::new(id.as_str()?).ok());
     lock(&invocation.asked).extend(ids);
@@ -95,8 +145,7 @@ fn page(users: &[Value], body: &Value, is_next: bool) -> Served {
 pub(super) fn remember(
     world: &World,
     invocation: &Invocation,
-    endpoint: Endpoint,
-    is_next: bool,
+    (endpoint, asked, is_next): (Endpoint, &Asked, bool),
     tenant: usize,
     body: &[u8],
 ) {
@@ -139,8 +188,34 @@ pub(super) fn remember(
                 tell(&user["id"], Told::InBin);
             }
         }
+        Endpoint::GroupMembers => {
+            if let Some(group) = asked.group {
+                let mut lists = lock(&invocation.listed);
+                let list = lists.entry((name, group)).or_default();
+                if !is_next {
+                    list.users.clear();
+                }
+                let users = members(&body["value"]).into_iter();
+                let users = users.filter(|it| it["@odata.type"] == "#microsoft.graph.user");
+                let users: Vec<_> = users
+                    .filter_map(|it| ObjectId::new(it["id"].as_str()?).ok())
+                    .collect();
+                list.ever.extend(users.iter().cloned());
+                list.users.extend(users);
+                list.is_whole = body["value"].is_array() && body["@odata.nextLink"].is_null();
+            }
+        }
         Endpoint::Batch => {
             for response in members(&body["responses"]) {
+                let asked = response["id"].as_str().and_then(|id| asked.members.get(id));
+                if let Some(user) = asked {
+                    let groups = response["body"]["value"].as_array();
+                    if response["status"] == 200 && groups.is_some() {
+                        let is_in = groups.is_some_and(|groups| !groups.is_empty());
+                        tell(&user.as_str().into(), Told::Member(is_in));
+                    }
+                    continue;
+                }
                 let is_gone = response["status"] == 404
                     && response["body"]["error"]["code"] == "Request_ResourceNotFound";
                 if response["status"] == 200 {
