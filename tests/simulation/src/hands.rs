@@ -41,8 +41,14 @@ pub(crate) async fn follow(world: &Arc<World>, store: &Store) -> anyhow::Result<
             continue;
         };
         let sweeper = storm(world);
-        decide(world, store, nth, &run, &plan).await?;
-        calm(world, &world.tenants[nth], &sweeper).await;
+        let is_taken_back = decide(world, store, nth, &run, &plan).await?;
+        calm(
+            world,
+            &world.tenants[nth],
+            &sweeper,
+            is_taken_back.then_some(&run),
+        )
+        .await;
         if world.is_over() {
             return Ok(());
         }
@@ -68,21 +74,30 @@ fn storm(world: &Arc<World>) -> JoinHandle<()> {
     tokio::spawn(sweep(Arc::clone(world)))
 }
 
-async fn calm(world: &World, tenant: &SimTenant, sweeper: &JoinHandle<()>) {
+async fn calm(
+    world: &World,
+    tenant: &SimTenant,
+    sweeper: &JoinHandle<()>,
+    taken_back: Option<&RunRef>,
+) {
     world.tell(|| "-- calm".into());
     world.calm_down();
     ended_by(world, tenant.deadline_ms + GRACE_MS).await;
+    if let Some(run) = taken_back {
+        ended(world, tenant, run).await;
+    }
     sweeper.abort();
 }
 
-/// Several decide about one plan, and life goes on.
+/// Several decide about one plan, somebody would rather take its run back, and life goes on. `true` if a
+/// revert is under way then.
 async fn decide(
     world: &Arc<World>,
     store: &Store,
     nth: usize,
     run: &RunRef,
     plan: &str,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let mut busy = Vec::new();
     for by in 0..world.dice.of([1, 1, 2, 3]) {
         let typed = match world.dice.index(8) {
@@ -103,6 +118,10 @@ async fn decide(
         let kind = world.dice.of(["full", "delta"]);
         busy.push(tokio::spawn(fires(Arc::clone(world), kind)));
     }
+    let reverts_it = world
+        .dice
+        .per_mille(300)
+        .then(|| tokio::spawn(reverts(Arc::clone(world), run.clone(), DECIDES_MS_MAX)));
     let tenant = &world.tenants[nth];
     for _ in 0..world.dice.between(0, 6) {
         sleep(Duration::from_millis(
@@ -122,7 +141,10 @@ async fn decide(
     for somebody in busy {
         somebody.await?;
     }
-    Ok(())
+    match reverts_it {
+        Some(somebody) => Ok(somebody.await?),
+        None => Ok(false),
+    }
 }
 
 /// A person's call has a clock of its own, and its answer may be lost like any other.
@@ -166,7 +188,7 @@ async fn taken_back(world: &Arc<World>, store: &Store, nth: usize) -> anyhow::Re
     let sweeper = storm(world);
     let mut busy = Vec::new();
     for _ in 0..world.dice.of([1, 2]) {
-        busy.push(tokio::spawn(reverts(Arc::clone(world), run.clone())));
+        busy.push(tokio::spawn(reverts(Arc::clone(world), run.clone(), 2_000)));
     }
     for _ in 0..world.dice.between(0, 4) {
         sleep(Duration::from_millis(world.dice.between(0, 3_000))).await;
@@ -212,8 +234,8 @@ fn written_last(world: &World, tenant: &SimTenant) -> Option<RunRef> {
 }
 
 /// `true` if the revert is under way then.
-async fn reverts(world: Arc<World>, run: RunRef) -> bool {
-    sleep(Duration::from_millis(world.dice.between(0, 2_000))).await;
+async fn reverts(world: Arc<World>, run: RunRef, ms_max: u64) -> bool {
+    sleep(Duration::from_millis(world.dice.between(0, ms_max))).await;
     world.tell(|| format!("somebody takes {run} back"));
     let begun = world.app(0).revert(&run, "ada").await;
     world.tell(|| format!("somebody is told: {begun:?}"));

@@ -154,7 +154,9 @@ impl Look<'_> {
             change.place.sk.parse().unwrap_or_default(),
         );
         let of = |item: &Item, name: &str| number(item, name).unwrap_or_default();
-        let Some(before) = &change.before else { return };
+        let Some(before) = &change.before else {
+            return self.writes_nothing_more(&run);
+        };
         let restored = of(&change.after, "restored") - of(before, "restored");
         let users = self
             .changes
@@ -173,6 +175,25 @@ impl Look<'_> {
         }
         if change.after.contains_key("ended_at") {
             self.all_are_taken_back(&run);
+        }
+    }
+
+    /// Only a run that cannot write any more is taken back.
+    fn writes_nothing_more(&mut self, run: &RunKey) {
+        let place = Place::coordination(format!("run#{}", run.0), format!("{:010}", run.1));
+        let head = Place::coordination(format!("head#{}", run.0), "head".into());
+        let state = self.mirror.get(&place).map_or("", |it| text(it, "state"));
+        let active = self
+            .mirror
+            .get(&head)
+            .and_then(|it| number(it, "active_run"));
+        let has_ended = matches!(state, "COMPLETED" | "REJECTED" | "SUPERSEDED" | "FAILED");
+        if !has_ended || active == Some(run.1) {
+            let detail = format!("{}/{} is {state}, and active: {active:?}", run.0, run.1);
+            self.violate(
+                "invariant 8: only a run that has ended is taken back",
+                &detail,
+            );
         }
     }
 
