@@ -241,8 +241,10 @@ async fn look_at(
         let before = entry.before.as_ref().map_or(0, |before| before.version);
         before + 1 == entry.after.version
     });
-    // A person's decisions here leave no image: what was before them is out of reach.
-    let is_whole = user.reason == Reason::Manual || history.len() as u64 == user.version;
+    // What a person writes past the store leaves no image: what was before that is out of reach.
+    let first = history.last();
+    let oldest = first.map_or(user, |entry| entry.before.as_ref().unwrap_or(&entry.after));
+    let is_whole = oldest.reason == Reason::Manual || history.len() as u64 == user.version;
     if !follows || !is_whole {
         let detail = format!(
             "{tenant}: {} of {} changes of {}",
