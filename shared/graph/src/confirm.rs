@@ -119,8 +119,10 @@ impl GraphClient {
         among: &BTreeSet<ObjectId>,
         found: &mut BTreeMap<ObjectId, RequestId>,
     ) -> Result<(), GraphError> {
-        let mut call = Call::get(DELETED_USERS, self.endpoints().deleted_users.clone());
-        let mut followed = BTreeSet::new();
+        let first = self.endpoints().deleted_users.clone();
+        // A link back to the first page is a loop as well.
+        let mut followed = BTreeSet::from([first.to_string()]);
+        let mut call = Call::get(DELETED_USERS, first);
         for _ in 0..DELETED_PAGES_MAX {
             if found.len() == among.len() {
                 return Ok(());

@@ -96,8 +96,10 @@ impl GraphClient {
     }
 
     async fn walk_members(&self, group: &ObjectId) -> Result<GroupMembers, GraphError> {
-        let mut call = Call::get(GROUP_MEMBERS, self.endpoints().group_members(group)?);
-        let mut followed = BTreeSet::new();
+        let first = self.endpoints().group_members(group)?;
+        // A link back to the first page is a loop as well.
+        let mut followed = BTreeSet::from([first.to_string()]);
+        let mut call = Call::get(GROUP_MEMBERS, first);
         let mut users = BTreeSet::new();
         for pages in 1..=MEMBER_PAGES_MAX {
             let ((some, next), request_id) = self.http().fetch(&call, page::members).await?;

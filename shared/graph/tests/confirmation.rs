@@ -161,6 +161,22 @@ async fn a_walk_in_circles_is_unreliable() {
 }
 
 #[tokio::test]
+async fn a_first_page_that_leads_back_to_itself_is_unreliable_whatever_would_come() {
+    let server = Server::graph(|seen, nth| {
+        let path = "v1.0/directory/deletedItems/microsoft.graph.user?$select=id&$top=999";
+        match nth {
+            0 => page(&["x"], Some(format!("{}/{path}", seen.root))),
+            _ => page(&[], None),
+        }
+    })
+    .await;
+    let among = ids(1).into_iter().collect();
+    let error = server.client().deleted_users(&among).await.unwrap_err();
+    assert_eq!(error.run_reason().name(), "enumeration_unreliable");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn a_walk_without_end_is_unreliable() {
     let server = Server::graph(|seen, nth| page(&[], bin_link(seen, &nth.to_string()))).await;
     let among = ids(1).into_iter().collect();

@@ -432,3 +432,14 @@ async fn nobody_asked_about_is_nothing_asked() {
     assert_eq!(client.in_groups(&somebody, &[]).await, Ok(BTreeMap::new()));
     assert!(server.seen().is_empty());
 }
+
+/// The list would be short, and look whole.
+#[tokio::test]
+async fn a_first_page_that_leads_back_to_itself_is_no_list_whatever_would_come() {
+    let world = World::with_users(10).await;
+    world.in_pages_of(2);
+    world.fault(FaultRule::once(list(1), Fault::NextLink(NextLink::Itself)));
+    let error = world.members().await.unwrap_err();
+    is_of_group(&error, world.outer);
+    assert_eq!(world.requests(), 1);
+}
