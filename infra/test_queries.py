@@ -1,4 +1,4 @@
-"""The saved queries, metric filters and filter patterns of the template ask for what the functions log.
+"""The saved queries and the filter patterns of the template ask for what the functions log.
 
 `docs/LOGGING.md` has every event with its fields, and a test of `shared/telemetry` holds it against the
 sources. `TheTemplate` wants each query to name events and fields that are there, and each field to be one of
@@ -68,20 +68,19 @@ def query_findings(query, events=None):
 
 def pattern_findings(pattern):
     """What is wrong with a filter pattern, `{ $.event = "run_held" }`."""
-    for event in re.findall(r'\$\.event = \\?"([a-z_]+)', pattern):
+    asked = re.findall(r'\$\.event = \\?"([a-z_]+)', pattern)
+    for event in asked:
         if event not in EVENTS:
             yield f"there is no event {event}"
+    fields = set().union(*(EVENTS.get(event, set()) for event in asked))
     for name in re.findall(r"\$\.([a-zA-Z_.]+)", pattern):
-        if name not in EVERYWHERE | FROM_AWS:
+        if name not in EVERYWHERE | FROM_AWS | fields:
             yield f"no line has {name}"
 
 
 def findings(template):
     for name, query in of_type(template, "AWS::Logs::QueryDefinition").items():
         for finding in query_findings(query["Properties"]["QueryString"]):
-            yield f"{name}: {finding}"
-    for name, metric in of_type(template, "AWS::Logs::MetricFilter").items():
-        for finding in pattern_findings(metric["Properties"]["FilterPattern"]):
             yield f"{name}: {finding}"
     for name, alarm in of_type(template, "AWS::CloudWatch::Alarm").items():
         for finding in pattern_findings(alarm["Properties"]["AlarmDescription"]["Fn::Sub"]):
@@ -144,6 +143,8 @@ class TheCheck(unittest.TestCase):
             list(pattern_findings('{ $.event = "run_hold" && $.levels = "WARN" }')),
             ["there is no event run_hold", "no line has levels"],
         )
+        held = list(pattern_findings('{ $.event = "run_held" && $.guard = "Count" && $.reason = "a" }'))
+        self.assertEqual(held, ["no line has reason"])
 
 
 if __name__ == "__main__":

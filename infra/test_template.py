@@ -8,12 +8,14 @@ Needs cfn-lint, for its reader of CloudFormation's YAML. See README.md for how t
 
 import copy
 import json
+import re
 import unittest
 from pathlib import Path
 
 from cfnlint.decode import decode
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "LOGGING.md"
 
 # What the functions ask of the tables and queues: function, place, action, kinds of keys. Recorded by
 # tests/end-to-end/tests/calls.rs, which fails when it is not what they do.
@@ -106,9 +108,39 @@ VISIBILITY_PER_TIMEOUT_MIN = 6
 RECEIVE_COUNT_MIN = 5
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 RETENTION_DEFAULT_SECONDS = 345_600
+# The metrics that the functions write, under the namespace that they are given.
+NAMESPACE = {"Fn::Sub": "Rollcall/${AWS::StackName}"}
+# Of these, each has an alarm.
+WATCHED = {
+    "HeldRuns",
+    "FailedRuns",
+    "WrongScans",
+    "UsersDeactivated",
+    "FencedWrites",
+    "GraphThrottled",
+    "SinceCompleted",
+    "SinceFullCompleted",
+}
+# And of these an absence is as bad as a high value: who would tell, if nobody looks?
+MISSING_IS_BAD = {"SinceCompleted", "SinceFullCompleted"}
+# An alarm looks back for so long at most, in seconds.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+LOOKED_BACK_MAX_SECONDS = 86_400
 # 1024 of CloudWatch, less what the names of the resources add.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 ALARM_DESCRIPTION_MAX = 760
+
+
+def documented_metrics(text):
+    """The metrics of the document: name to the dimensions it comes with; None is none."""
+    metrics = {}
+    for name, dimensions in re.findall(r"^\| `([A-Za-z]+)` \| [A-Z][a-z]+ \| ([^|]+) \|", text, re.M):
+        found = set(re.findall(r"`([a-z]+)`", dimensions))
+        metrics[name] = found | ({None} if dimensions.startswith("none") else set())
+    return metrics
+
+
+METRICS = documented_metrics(DOCUMENT.read_text())
 
 
 def of_type(template, kind):
@@ -347,7 +379,7 @@ def schedule_findings(template):
 
 def alarm_findings(template):
     """Whatever can go wrong has an alarm, which tells somebody, in words, with a command."""
-    watched = set()
+    watched, own = set(), set()
     for name, alarm in of_type(template, "AWS::CloudWatch::Alarm").items():
         properties = alarm["Properties"]
         dimensions = properties.get("Dimensions", [])
@@ -360,6 +392,17 @@ def alarm_findings(template):
             yield f"{name}: its description is longer than {ALARM_DESCRIPTION_MAX}"
         if [target(action) for action in properties.get("AlarmActions", [])] != ["AlarmTopic"]:
             yield f"{name}: tells nobody"
+        if properties["Period"] * properties["EvaluationPeriods"] > LOOKED_BACK_MAX_SECONDS:
+            yield f"{name}: looks back for longer than a day"
+        if properties["Namespace"] == NAMESPACE:
+            dimension = dimensions[0]["Name"] if dimensions else None
+            yield from metric_findings(name, properties["MetricName"], dimension)
+            own.add(properties["MetricName"])
+            is_bad = properties["MetricName"] in MISSING_IS_BAD
+            if is_bad != (properties["TreatMissingData"] == "breaching"):
+                yield f"{name}: takes missing data for {properties['TreatMissingData']}"
+    for metric in sorted(WATCHED - own):
+        yield f"{metric}: no alarm of it"
     for function in of_type(template, "AWS::Serverless::Function"):
         for metric in ("Errors", "Throttles", "Duration"):
             if (function, metric) not in watched:
@@ -369,6 +412,30 @@ def alarm_findings(template):
         metric = "ApproximateNumberOfMessagesVisible" if is_dead else "ApproximateAgeOfOldestMessage"
         if (queue, metric) not in watched:
             yield f"{queue}: no alarm of its {metric}"
+
+
+def metric_findings(where, metric, dimension):
+    """A metric that nobody writes is always in good health."""
+    if dimension not in METRICS.get(metric, set()):
+        by = f" by {dimension}" if dimension else ""
+        yield f"{where}: the functions write no {metric}{by}"
+
+
+def dashboard_findings(template):
+    for name, dashboard in of_type(template, "AWS::CloudWatch::Dashboard").items():
+        for widget in json.loads(dashboard["Properties"]["DashboardBody"]["Fn::Sub"])["widgets"]:
+            for namespace, metric, *by in widget["properties"].get("metrics", []):
+                if namespace == NAMESPACE["Fn::Sub"]:
+                    yield from metric_findings(name, metric, by[0] if by else None)
+
+
+def namespace_findings(template):
+    """The functions write metrics where the alarms look, and there is no second way to make one."""
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    if variables.get("ROLLCALL_METRICS_NAMESPACE") != NAMESPACE:
+        yield "Globals: the functions write their metrics where no alarm looks"
+    for name in of_type(template, "AWS::Logs::MetricFilter"):
+        yield f"{name}: makes a metric beside those that the functions write"
 
 
 def parameter_findings(template):
@@ -386,6 +453,8 @@ def findings(template):
         table_findings,
         schedule_findings,
         alarm_findings,
+        dashboard_findings,
+        namespace_findings,
         parameter_findings,
     )
     return [finding for check in checks for finding in check(template)]
@@ -705,6 +774,52 @@ class ThePolicy(unittest.TestCase):
                 self.setUp()
                 del self.resources[name]
                 self.notices(finding)
+
+    def test_notices_each_metric_of_the_functions_that_no_alarm_looks_at(self):
+        for name, metric in {
+            "HeldRunsAlarm": "HeldRuns",
+            "FullRunMissingAlarm": "SinceFullCompleted",
+            "DeactivationsAlarm": "UsersDeactivated",
+        }.items():
+            with self.subTest(name):
+                self.setUp()
+                del self.resources[name]
+                self.notices(f"{metric}: no alarm of it")
+
+    def test_notices_an_alarm_of_what_nobody_writes(self):
+        self.properties("FencedWritesAlarm")["MetricName"] = "FencedWrite"
+        self.properties("HeldRunsAlarm")["Dimensions"] = [{"Name": "tenant", "Value": "contoso"}]
+        self.notices(
+            "FencedWritesAlarm: the functions write no FencedWrite",
+            "FencedWrites: no alarm of it",
+            "HeldRunsAlarm: the functions write no HeldRuns by tenant",
+        )
+
+    def test_notices_a_widget_of_what_nobody_writes(self):
+        body = self.properties("Dashboard")["DashboardBody"]
+        body["Fn::Sub"] = body["Fn::Sub"].replace('"UsersKept", "reason"', '"UsersKept", "why"', 1)
+        self.notices("Dashboard: the functions write no UsersKept by why")
+
+    def test_notices_an_alarm_that_is_content_when_nobody_looks_any_more(self):
+        self.properties("CompletedRunMissingAlarm")["TreatMissingData"] = "notBreaching"
+        self.properties("HeldRunsAlarm")["TreatMissingData"] = "breaching"
+        self.notices(
+            "CompletedRunMissingAlarm: takes missing data for notBreaching",
+            "HeldRunsAlarm: takes missing data for breaching",
+        )
+
+    def test_notices_an_alarm_that_looks_back_too_far(self):
+        self.properties("DeactivationsAlarm")["EvaluationPeriods"] = 25
+        self.notices("DeactivationsAlarm: looks back for longer than a day")
+
+    def test_notices_metrics_that_go_elsewhere_or_are_made_twice(self):
+        variables = self.template["Globals"]["Function"]["Environment"]["Variables"]
+        variables["ROLLCALL_METRICS_NAMESPACE"] = "Rollcall"
+        self.resources["Extra"] = {"Type": "AWS::Logs::MetricFilter", "Properties": {}}
+        self.notices(
+            "Globals: the functions write their metrics where no alarm looks",
+            "Extra: makes a metric beside those that the functions write",
+        )
 
     def test_notices_an_alarm_that_says_nothing_to_nobody(self):
         alarm = self.properties("HeldRunsAlarm")

@@ -1,4 +1,5 @@
-//! Nothing personal, and no secret, in any log line, queue message or error.
+//! Nothing personal, and no secret, in any log line, error or report. Metrics: `tests/end-to-end/tests/metrics.rs`;
+//! queue messages: `cli/tests/told`; panics: `shared/telemetry` and `shared/lambda`.
 
 use std::path::{Path, PathBuf};
 
@@ -159,6 +160,32 @@ async fn holds_reverts_and_failures_carry_no_name_no_address_and_no_secret() {
     );
     marks.are_nowhere_in(&lines);
     marks.are_nowhere_in(&said);
+    reports_have_ids_alone(&local, &logs, marks);
+}
+
+/// A page of each run, and the story of its lines; a page has names when it is asked for them.
+fn reports_have_ids_alone(local: &Local, logs: &Path, mut marks: Marks) {
+    let logs = logs.to_str().unwrap();
+    let out = local.folder().join("report.html");
+    let out = out.to_str().unwrap();
+    marks.are_nowhere_in(&local.run(["explain", "--from-logs", logs]).with(0).stdout);
+    // A page has rules of style that begin so.
+    marks.0.retain(|mark| mark != "@");
+    let runs = local.call("run list --json").with(0).objects();
+    assert_eq!(runs.len(), 9);
+    for run in runs {
+        let run = format!("contoso/{}", run["run"]);
+        let report = ["run", "report", &run, "--out", out, "--from-logs", logs];
+        local.run(report).with(0);
+        marks.are_nowhere_in(&read(Path::new(out)));
+    }
+    let report = ["run", "report", "contoso/2", "--out", out, "--names"];
+    local.run(report).with(0);
+    let page = read(Path::new(out));
+    assert!(
+        marks.0.iter().any(|mark| page.contains(mark.as_str())),
+        "{page}"
+    );
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! What the three functions have in common: their environment, their clients, and Lambda's loop.
 //!
 //! It promises that a step is told to stop well before Lambda cuts it off, so that it can pass its
-//! work on. It never looks into an event: that is the step's.
+//! work on, and that what a panic says goes no further than telemetry lets it. It never looks into an
+//! event: that is the step's.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
+use futures::FutureExt as _;
 pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use rollcall_ambient::Ambient;
@@ -31,15 +34,27 @@ where
     Handled: Future<Output = Result<Value, HandlerError>>,
 {
     let ambient = Ambient::system();
-    rollcall_telemetry::init_lambda(&ambient);
+    rollcall_telemetry::init_lambda(&ambient, &variable("ROLLCALL_METRICS_NAMESPACE")?);
     let app = app(&ambient).await?;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let stop_at_ms = stop_at_ms(ambient.now_ms(), event.context.deadline);
-        step(app.clone(), event.payload, stop_at_ms)
-            .await
-            .map_err(Error::from)
+        answer(step(app.clone(), event.payload, stop_at_ms)).await
     }))
     .await
+}
+
+/// What Lambda is answered. The runtime would put the text of a panic into the answer, and Lambda into the
+/// trace; it may have been put together from anybody's data. The log has what may be told of it.
+async fn answer(
+    handled: impl Future<Output = Result<Value, HandlerError>>,
+) -> Result<Value, Error> {
+    // Whatever the step left half done is in its own clones and in this invocation.
+    match AssertUnwindSafe(handled).catch_unwind().await {
+        Ok(ended) => ended.map_err(Error::from),
+        Err(_) => Err(Error::from(
+            "the step panicked: see the event panicked of the log",
+        )),
+    }
 }
 
 async fn app(ambient: &Ambient) -> Result<App, Error> {
@@ -73,4 +88,25 @@ async fn app(ambient: &Ambient) -> Result<App, Error> {
 fn variable(name: &str) -> Result<String, Error> {
     std::env::var(name)
         .map_err(|_| Error::from(format!("the environment variable {name} is not set")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_without_what_it_says() {
+        let name = "Adele Vance";
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let panicked = answer(async { panic!("{name} has no id") }).await;
+        std::panic::set_hook(before);
+        let told = panicked.unwrap_err();
+        assert!(!format!("{told:?} {told}").contains("Adele"), "{told}");
+        assert!(told.to_string().contains("panicked"), "{told}");
+        let ended = answer(async { Ok(json!({ "batchItemFailures": [] })) }).await;
+        assert_eq!(ended.unwrap(), json!({ "batchItemFailures": [] }));
+    }
 }

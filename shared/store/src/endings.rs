@@ -121,7 +121,14 @@ impl Store {
         head: Changes,
     ) -> Result<(), StoreError> {
         let run = lease.run();
+        let now_ms = self.ambient.now_ms();
         let mut head = head.remove("active_run");
+        if event == RunEvent::Complete {
+            head = head.set("completed_at", number(now_ms));
+            if record.mode == RunMode::Full {
+                head = head.set("full_completed_at", number(now_ms));
+            }
+        }
         let mut is_next = active_run_is(run.run);
         // The link of an approved run moved when it was held, and later runs have gone on from there.
         if record.approved.is_none() {
@@ -130,7 +137,7 @@ impl Store {
         }
         let changes = changes
             .set("state", text(event.to_state().stored_name()))
-            .set("ended_at", number(self.ambient.now_ms()));
+            .set("ended_at", number(now_ms));
         Transaction::new(self)
             .update(
                 Protects::Lease,

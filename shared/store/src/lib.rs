@@ -61,7 +61,7 @@ pub use runs::{Bracket, GraphUsage, RunRecord, Usage};
 pub use schema::LOGIN_INDEX;
 pub use standings::UserStanding;
 pub use survey::{Left, LeftAlone, Survey};
-pub use tenants::{Head, PutTenant, StartedRun, TenantRecord};
+pub use tenants::{Head, PutTenant, StartedRun, TenantMark, TenantRecord};
 pub use users::{UserWrite, WRITES_PER_TRANSACTION_MAX};
 
 /// How long the items of a run are kept after its end, in days: the time in which a run can still

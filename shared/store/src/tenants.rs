@@ -37,6 +37,17 @@ impl TenantRecord {
     }
 }
 
+/// What is known of a tenant without its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantMark {
+    /// Its id.
+    pub id: TenantId,
+    /// Whether it is synced no more.
+    pub removed: bool,
+    /// When it was put or removed last, in milliseconds since 1970.
+    pub changed_at_ms: u64,
+}
+
 /// What putting a tenant did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PutTenant {
@@ -76,6 +87,10 @@ pub struct Head {
     pub last_full_run: Option<u64>,
     /// How many users it saw.
     pub last_full_seen: Option<u64>,
+    /// When a run was last completed, in milliseconds since 1970.
+    pub completed_at_ms: Option<u64>,
+    /// When a full one was.
+    pub full_completed_at_ms: Option<u64>,
     /// How many users the runs switched off lately.
     pub window: Window,
 }
@@ -96,25 +111,6 @@ impl Head {
         }
     }
 
-    /// Of a tenant that never ran.
-    fn new() -> Self {
-        Self {
-            next_run: 1,
-            active_run: None,
-            held_run: None,
-            held_delta_run: None,
-            held_run_until_ms: None,
-            reverting: None,
-            held_delta_run_until_ms: None,
-            delta_link: None,
-            delta_mapping: None,
-            wants_full: false,
-            last_full_run: None,
-            last_full_seen: None,
-            window: Window::default(),
-        }
-    }
-
     fn read(item: &Item) -> Result<Self, StoreError> {
         let row = Row(item);
         Ok(Self {
@@ -130,8 +126,33 @@ impl Head {
             wants_full: row.flag_if_any("wants_full")?.unwrap_or_default(),
             last_full_run: row.number_if_any("last_full_run")?,
             last_full_seen: row.number_if_any("last_full_seen")?,
+            completed_at_ms: row.number_if_any("completed_at")?,
+            full_completed_at_ms: row.number_if_any("full_completed_at")?,
             window: row.json_if_any("window")?.unwrap_or_default(),
         })
+    }
+}
+
+impl Default for Head {
+    /// Of a tenant that never ran.
+    fn default() -> Self {
+        Self {
+            next_run: 1,
+            active_run: None,
+            held_run: None,
+            held_delta_run: None,
+            held_run_until_ms: None,
+            reverting: None,
+            held_delta_run_until_ms: None,
+            delta_link: None,
+            delta_mapping: None,
+            wants_full: false,
+            last_full_run: None,
+            last_full_seen: None,
+            completed_at_ms: None,
+            full_completed_at_ms: None,
+            window: Window::default(),
+        }
     }
 }
 
@@ -237,24 +258,29 @@ impl Store {
         Ok(tenants)
     }
 
-    /// The ids of all tenants, removed ones too. It reads no settings, so one tenant whose settings
-    /// cannot be read keeps no other from being looked after.
+    /// All tenants, removed ones too, without their settings: one tenant that cannot be read keeps no
+    /// other from being looked after.
     ///
     /// # Errors
     /// [`StoreError`] as DynamoDB answers.
-    pub async fn tenant_ids(&self) -> Result<Vec<TenantId>, StoreError> {
-        let mut ids = Vec::new();
+    pub async fn tenant_marks(&self) -> Result<Vec<TenantMark>, StoreError> {
+        let mut marks = Vec::new();
         let range = Range {
-            attributes: Some(&["pk", "sk"]),
+            attributes: Some(&["pk", "sk", "removed", "changed_at"]),
             ..Range::of(Table::Coordination, keys::TENANTS_PARTITION)
         };
         self.query(range, |item| {
-            let id = TenantId::new(Row(item).text("sk")?);
-            ids.push(id.map_err(|e| StoreError::Invalid(e.to_string()))?);
+            let row = Row(item);
+            let id = TenantId::new(row.text("sk")?);
+            marks.push(TenantMark {
+                id: id.map_err(|e| StoreError::Invalid(e.to_string()))?,
+                removed: row.flag("removed").unwrap_or_default(),
+                changed_at_ms: row.number("changed_at").unwrap_or_default(),
+            });
             Ok(())
         })
         .await?;
-        Ok(ids)
+        Ok(marks)
     }
 
     /// A tenant's head; that of a tenant that never ran is new.
@@ -263,7 +289,8 @@ impl Store {
     /// [`StoreError`] as DynamoDB answers.
     pub async fn head(&self, tenant: &TenantId) -> Result<Head, StoreError> {
         let item = self.get(Table::Coordination, &keys::head(tenant)).await?;
-        item.as_ref().map_or_else(|| Ok(Head::new()), Head::read)
+        item.as_ref()
+            .map_or_else(|| Ok(Head::default()), Head::read)
     }
 
     /// Starts a run on a snapshot of the tenant's settings. Its lease is free. A delta run that has

@@ -22,8 +22,19 @@ pub(crate) fn tell_lease(step: &str, lease: &RunLease, record: &RunRecord, owner
     info!(event = "run_leased", tenant = %run.tenant, run = run.run, step, token = lease.token(),
         owner, mode = record.mode.name(), state = record.state.stored_name(),
         generation = record.generation, page = record.last_page,
-        settings_revision = record.settings_revision,
+        settings_revision = record.settings_revision, lease_ms = lease.lease_ms(),
         from_token = from.map(|it| it.token), from_owner = from.map(|it| it.owner.as_str()));
+}
+
+/// Tells of a message that changed nothing: it came twice, or late.
+pub(crate) fn tell_nothing_to_do(run: &RunRef, step: &str, acquired: &AcquiredRun) {
+    let why = match acquired {
+        AcquiredRun::Granted(..) => return,
+        AcquiredRun::Busy => "leased",
+        AcquiredRun::NotNow(_) => "not_now",
+        AcquiredRun::Unknown => "unknown",
+    };
+    info!(event = "nothing_to_do", tenant = %run.tenant, run = run.run, step, why);
 }
 
 impl App {
@@ -43,7 +54,10 @@ impl App {
             // Whoever has it rings again himself if it does not come to the end; if it dies, its own
             // message comes again, and the sweeper looks. A ring for each ring that meets a lease
             // would go round for as long as the lease is kept.
-            AcquiredRun::Busy | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
+            other => {
+                tell_nothing_to_do(run, "enumerate", &other);
+                return Ok(());
+            }
         };
         tell_lease("enumerate", &lease, &record, &owner);
         let mut used = Used::default();
@@ -86,9 +100,9 @@ impl App {
                     Err(error) => Err(error.into()),
                 }
             }
-            Stop::Lost => {
+            Stop::Lost { fenced } => {
                 info!(event = "lease_lost", tenant = %run.tenant, run = run.run,
-                    token = lease.token());
+                    token = lease.token(), fenced);
                 Ok(())
             }
             Stop::OutOfTime => {

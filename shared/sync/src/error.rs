@@ -24,7 +24,10 @@ pub(crate) enum Stop {
     /// The run cannot be completed: fail it, with this reason.
     Fail(FailReason, String),
     /// Somebody else has the lease, or the run has ended: write nothing more.
-    Lost,
+    Lost {
+        /// Whether a write was refused for it; if not, the lease was only to be renewed.
+        fenced: bool,
+    },
     /// Time is up: go on in another invocation.
     OutOfTime,
     /// Something that may pass: the event comes again.
@@ -34,13 +37,23 @@ pub(crate) enum Stop {
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::LostLease => Self::Lost,
+            StoreError::LostLease => Self::Lost { fenced: true },
             // A list that cannot be read is never an empty list; what cannot be stored now cannot be
             // stored later either.
             StoreError::Corrupt { .. } | StoreError::Invalid(_) => {
                 Self::Fail(FailReason::Incomplete, error.to_string())
             }
             other => Self::Error(HandlerError::Store(other)),
+        }
+    }
+}
+
+impl Stop {
+    /// What a lease that could not be renewed means.
+    pub(crate) fn not_kept(error: StoreError) -> Self {
+        match error {
+            StoreError::LostLease => Self::Lost { fenced: false },
+            other => other.into(),
         }
     }
 }

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use rollcall_core::plan::Deactivation;
 
 use crate::app::App;
-use crate::enumerate::{Used, tell_lease};
+use crate::enumerate::{Used, tell_lease, tell_nothing_to_do};
 use crate::error::{HandlerError, Stop};
 use crate::keep::while_kept;
 
@@ -33,7 +33,10 @@ impl App {
         {
             AcquiredRun::Granted(lease, record) => (lease, record),
             // Whoever has it looks again when it gives it back: see `look_again`.
-            AcquiredRun::Busy | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => return Ok(()),
+            other => {
+                tell_nothing_to_do(run, "finalize", &other);
+                return Ok(());
+            }
         };
         tell_lease("finalize", &lease, &record, &owner);
         let mut used = Used::default();

@@ -23,6 +23,7 @@ mod fetch;
 mod finalize;
 mod keep;
 mod members;
+mod overdue;
 mod plan;
 mod release;
 mod revert;

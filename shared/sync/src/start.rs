@@ -2,7 +2,7 @@
 
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::RunMode;
-use rollcall_store::{StartedRun, StoreError};
+use rollcall_store::{StartedRun, StoreError, TenantMark};
 use serde::Serialize;
 use tracing::{error, info};
 
@@ -42,7 +42,7 @@ impl App {
         mode: RunMode,
     ) -> Result<StartReport, HandlerError> {
         let mut report = StartReport::default();
-        for id in self.store.tenant_ids().await? {
+        for TenantMark { id, .. } in self.store.tenant_marks().await? {
             if !only.is_none_or(|only| only.contains(&id)) {
                 continue;
             }

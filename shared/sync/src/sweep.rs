@@ -1,14 +1,17 @@
 //! The sweeper: rings again for what is stuck, and ends what is overdue. It takes no input but the
 //! store, so it can run at any time, any number of times.
 
-use rollcall_core::ids::{RunRef, TenantId};
+use rollcall_core::ids::RunRef;
 use rollcall_core::run::{FailReason, RunState};
-use rollcall_store::{AcquiredRun, BatchRecord, HOLD_DAYS_MAX, Ruled, RunRecord, RunStep};
+use rollcall_store::{
+    AcquiredRun, BatchRecord, HOLD_DAYS_MAX, Head, Ruled, RunRecord, RunStep, TenantMark,
+};
 use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::enumerate::{Used, tell_lease};
 use crate::error::{HandlerError, Stop};
+use crate::overdue::Overdue;
 
 /// A batch that was leased so often and is not done has something in it that cannot be worked on.
 /// SQS gives up after five deliveries; the sweeper rings again, so this is four times that.
@@ -21,22 +24,39 @@ impl App {
     /// Looks after every tenant's active run.
     pub(crate) async fn sweep(&self) -> Result<(), HandlerError> {
         let mut first_problem = None;
-        for id in self.store.tenant_ids().await? {
-            if let Err(problem) = self.sweep_tenant(&id).await {
-                error!(event = "sweep_failed", tenant = %id, error = %problem);
+        let mut overdue = Overdue::default();
+        for tenant in self.store.tenant_marks().await? {
+            if let Err(problem) = self.sweep_tenant(&tenant, &mut overdue).await {
+                error!(event = "sweep_failed", tenant = %tenant.id, error = %problem);
                 first_problem.get_or_insert(problem);
             }
         }
+        overdue.tell();
         first_problem.map_or(Ok(()), Err)
     }
 
-    async fn sweep_tenant(&self, tenant: &TenantId) -> Result<(), HandlerError> {
-        let head = self.store.head(tenant).await?;
+    async fn sweep_tenant(
+        &self,
+        tenant: &TenantMark,
+        overdue: &mut Overdue,
+    ) -> Result<(), HandlerError> {
+        let head = self.store.head(&tenant.id).await?;
+        let now_ms = self.ambient.now_ms();
+        overdue.look(tenant, &head, now_ms);
+        self.look_after(tenant, &head, now_ms).await
+    }
+
+    async fn look_after(
+        &self,
+        tenant: &TenantMark,
+        head: &Head,
+        now_ms: u64,
+    ) -> Result<(), HandlerError> {
         let its = |run| RunRef {
-            tenant: tenant.clone(),
+            tenant: tenant.id.clone(),
             run,
         };
-        for held in head.lapsed(self.ambient.now_ms()) {
+        for held in head.lapsed(now_ms) {
             self.lapse(&its(held)).await?;
         }
         if let Some(reverting) = head.reverting {

@@ -43,20 +43,30 @@ impl App {
                 return self.doorbell.waiting_batch(bell).await;
             }
             // Whoever finished it may have died before it rang.
-            AcquiredBatch::Over => return self.ring_if_sealed(run).await,
+            AcquiredBatch::Over => {
+                tell_nothing_to_do(&bell, "over");
+                return self.ring_if_sealed(run).await;
+            }
             // As with a run: whoever has it rings again himself.
-            AcquiredBatch::Busy | AcquiredBatch::Unknown => return Ok(()),
+            AcquiredBatch::Busy => {
+                tell_nothing_to_do(&bell, "leased");
+                return Ok(());
+            }
+            AcquiredBatch::Unknown => {
+                tell_nothing_to_do(&bell, "unknown");
+                return Ok(());
+            }
         };
         let from = lease.taken_from();
         info!(event = "batch_leased", tenant = %run.tenant, run = run.run, generation, page,
-            token = lease.token(), owner, changed = batch.changed,
+            token = lease.token(), owner, changed = batch.changed, lease_ms = lease.lease_ms(),
             from_token = from.map(|it| it.token), from_owner = from.map(|it| it.owner.as_str()));
         let leased_at_ms = self.ambient.now_ms();
         match self.work_under(&lease, &batch, stop_at_ms).await {
             Ok(()) => self.ring_if_sealed(run).await,
-            Err(Stop::Lost) => {
+            Err(Stop::Lost { fenced }) => {
                 warn!(event = "batch_lease_lost", tenant = %run.tenant, run = run.run, generation,
-                    page, token = lease.token(), took_ms = self.since_ms(leased_at_ms));
+                    page, token = lease.token(), fenced, took_ms = self.since_ms(leased_at_ms));
                 Ok(())
             }
             Err(Stop::OutOfTime) => {
@@ -128,6 +138,13 @@ impl App {
     }
 }
 
+/// Tells of a message that changed nothing: it came twice, or late.
+fn tell_nothing_to_do(bell: &BatchBell, why: &str) {
+    let (run, generation, page) = (&bell.run, bell.generation, bell.page);
+    info!(event = "nothing_to_do", tenant = %run.tenant, run = run.run, step = "work", generation,
+        page, why);
+}
+
 /// Each id once: of two sightings on one page the later one stands.
 fn last_of_each(page: &PagePayload) -> Vec<&ChangedSighting> {
     let by_id: BTreeMap<&ObjectId, &ChangedSighting> =
@@ -148,7 +165,8 @@ impl BatchWork<'_> {
     async fn keep(&mut self) -> Result<(), Stop> {
         let now_ms = self.app.ambient.now_ms();
         if now_ms >= self.kept_at_ms + self.lease.lease_ms() / RENEWALS_PER_LEASE {
-            self.app.store.keep_batch(self.lease).await?;
+            let kept = self.app.store.keep_batch(self.lease).await;
+            kept.map_err(Stop::not_kept)?;
             self.kept_at_ms = now_ms;
         }
         Ok(())

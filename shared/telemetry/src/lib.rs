@@ -1,9 +1,13 @@
-//! Where log events go: to stderr for a person, or as lines of JSON for CloudWatch.
+//! Where log events go: to stderr for a person, or as lines of JSON for CloudWatch, with metrics among
+//! them.
 //!
 //! It promises that events of this system are shown from the chosen level on, and those of
 //! libraries from "warn" on at most: below that, an HTTP library may write out headers and bodies,
 //! and with them names, addresses and tokens. It never decides what is logged, and on the command
 //! line it never writes to stdout.
+
+mod metrics;
+mod sources;
 
 use std::fs::File;
 use std::io;
@@ -19,6 +23,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
+
+pub use crate::metrics::metrics;
+pub use crate::sources::{By, Counts, FAIL_REASONS, OTHER, SOURCES, Source, Unit};
 
 /// Every crate of this system has a name that begins so, and with it every target of its events.
 const OWN_TARGETS: &str = "rollcall";
@@ -57,16 +64,20 @@ pub fn init_cli(ambient: &Ambient, verbosity: i8, file: Option<File>) {
 }
 
 /// Logs to stdout as Lambda collects it: a JSON object a line, with the time and the event's fields
-/// beside each other, from the level of `AWS_LAMBDA_LOG_LEVEL` on ("info" if it is not set).
+/// beside each other, from the level of `AWS_LAMBDA_LOG_LEVEL` on ("info" if it is not set). The metrics
+/// of those that are logged stand among them, under this namespace.
 ///
 /// Called a second time in a process, it changes nothing.
-pub fn init_lambda(ambient: &Ambient) {
+pub fn init_lambda(ambient: &Ambient, namespace: &str) {
     let name = std::env::var(LAMBDA_LEVEL_VARIABLE).unwrap_or_default();
     let level = lambda_level(&name);
     tell_panics();
     let of_libraries = level.min(LevelFilter::WARN);
+    let metrics = metrics(ambient, namespace, io::stdout)
+        .map(|layer| layer.with_filter(filter(level, of_libraries)));
     let _ = Registry::default()
         .with(json_layer(ambient, io::stdout, level, of_libraries))
+        .with(metrics)
         .try_init();
 }
 
@@ -85,11 +96,16 @@ struct AmbientTime(Ambient);
 
 impl FormatTime for AmbientTime {
     fn format_time(&self, to: &mut Writer<'_>) -> std::fmt::Result {
-        let now_ms = self.0.now_ms();
-        match i64::try_from(now_ms).map(Timestamp::from_millisecond) {
-            Ok(Ok(now)) => write!(to, "{now:.3}"),
-            _ => write!(to, "{now_ms}"),
-        }
+        to.write_str(&timestamp(&self.0))
+    }
+}
+
+/// What time it is, as every line has it.
+fn timestamp(ambient: &Ambient) -> String {
+    let now_ms = ambient.now_ms();
+    match i64::try_from(now_ms).map(Timestamp::from_millisecond) {
+        Ok(Ok(now)) => format!("{now:.3}"),
+        _ => now_ms.to_string(),
     }
 }
 

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rollcall_telemetry::{By, Counts, FAIL_REASONS, OTHER, SOURCES};
+
 /// An event's levels, and its fields.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Shape {
@@ -137,6 +139,112 @@ fn every_event_is_documented_as_it_is_and_no_other() {
     for (name, shape) in &sources {
         assert_eq!(shape, &document[name], "{name}; left: the sources");
     }
+}
+
+/// What the sources have in a row of the table of metrics: name, unit, dimension, and each event and
+/// field that it comes from.
+fn metric_rows() -> BTreeMap<String, [BTreeSet<String>; 3]> {
+    let mut rows = BTreeMap::<_, [BTreeSet<String>; 3]>::new();
+    for source in SOURCES {
+        let [units, dimensions, from] = rows.entry(source.metric.to_owned()).or_default();
+        units.insert(format!("{:?}", source.unit));
+        dimensions.insert(match source.by {
+            By::Nothing => "none".to_owned(),
+            By::Always(name, _) | By::Field(name, _) => name.to_owned(),
+        });
+        from.insert(source.event.to_owned());
+        from.extend(match source.counts {
+            Counts::One => None,
+            Counts::Field(name) | Counts::If(name) | Counts::IfTrue(name) => Some(name.to_owned()),
+            Counts::IfEqual(name, _) => Some(name.to_owned()),
+        });
+    }
+    rows
+}
+
+fn words(cell: &str) -> BTreeSet<String> {
+    let ticked = cell.split('`').skip(1).step_by(2);
+    let mut words: BTreeSet<_> = ticked.map(str::to_owned).collect();
+    if cell.starts_with("none") {
+        words.insert("none".to_owned());
+    }
+    words
+}
+
+#[test]
+fn every_metric_is_documented_as_it_is_and_no_other() {
+    let document = fs::read_to_string(root().join("docs/LOGGING.md")).unwrap();
+    let begin = document.find("| metric | unit |").unwrap();
+    let documented: BTreeMap<_, _> = document[begin..]
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .map(|row| {
+            let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let name = cells[0].trim_matches('`').to_owned();
+            let unit = BTreeSet::from([cells[1].to_owned()]);
+            (name, [unit, words(cells[2]), words(cells[3])])
+        })
+        .collect();
+    assert_eq!(metric_rows(), documented, "left: the sources");
+}
+
+#[test]
+fn every_metric_comes_from_fields_that_its_event_has() {
+    let events = of_sources();
+    for source in SOURCES {
+        let event = &events[source.event];
+        let counted = match source.counts {
+            Counts::One => None,
+            Counts::Field(name) | Counts::If(name) => Some(name),
+            Counts::IfTrue(name) | Counts::IfEqual(name, _) => Some(name),
+        };
+        let by = match source.by {
+            By::Field(name, _) => Some(name),
+            _ => None,
+        };
+        for name in counted.into_iter().chain(by) {
+            assert!(
+                event.fields.contains(name),
+                "{} has no {name}",
+                source.event
+            );
+        }
+    }
+}
+
+#[test]
+fn there_are_as_many_metrics_as_is_told_however_many_tenants() {
+    let mut metrics = BTreeSet::new();
+    for source in SOURCES {
+        match source.by {
+            By::Nothing => _ = metrics.insert((source.metric, "", "")),
+            By::Always(name, value) => _ = metrics.insert((source.metric, name, value)),
+            By::Field(name, values) => {
+                assert!(
+                    !["tenant", "run", "id"].contains(&name),
+                    "{name} has no bound"
+                );
+                let all = values.iter().chain([&OTHER]);
+                metrics.extend(all.map(|value| (source.metric, name, *value)));
+            }
+        }
+    }
+    let told = format!("no\nmore than {} metrics", metrics.len());
+    let document = fs::read_to_string(root().join("docs/LOGGING.md")).unwrap();
+    assert!(document.contains(&told), "{told}");
+}
+
+#[test]
+fn a_failed_run_is_counted_by_each_reason_there_is() {
+    let source = fs::read_to_string(root().join("shared/core/src/run.rs")).unwrap();
+    let begin = source.find("impl FailReason").unwrap();
+    let names: Vec<_> = source[begin..]
+        .lines()
+        .take_while(|line| !line.starts_with('}'))
+        .filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","))
+        .collect();
+    assert_eq!(names, FAIL_REASONS);
 }
 
 #[test]

@@ -141,6 +141,13 @@ impl World {
         system(&self.aws, &client, tenant, ambient, &self.recorder)
     }
 
+    /// The handlers where the clock is another.
+    #[must_use]
+    pub fn app_at(&self, ambient: &Ambient) -> App {
+        let client = self.aws.dynamodb();
+        system(&self.aws, client, &self.tenant, ambient, &self.recorder).1
+    }
+
     /// Microsoft's side.
     #[must_use]
     pub fn graph(&self) -> &Graph {
