@@ -1,5 +1,6 @@
 //! One line after the other, into a story.
 
+use jiff::Timestamp;
 use rollcall_core::ids::RunRef;
 
 use super::line::Line;
@@ -44,6 +45,8 @@ pub(super) fn story(run: &RunRef, lines: &[Line]) -> Result<Story, BadLine> {
         contradicted: Vec::new(),
         awaiting: Vec::new(),
         errors: Vec::new(),
+        rung_again: 0,
+        idle_messages: 0,
         reverted: None,
     };
     for line in lines {
@@ -73,8 +76,10 @@ fn granted(leases: &mut Vec<Lease>, line: &Line) -> Result<(), BadLine> {
     granted.step = line.text_if_any("step")?;
     granted.since = Some(line.at);
     granted.taken_from = taken_from;
+    granted.lease_ms = line.count_if_any("lease_ms")?;
     if let Some(from) = taken_from {
         let from = lease(leases, from);
+        from.clocks_differ = clocks_differ(from, line.at);
         if from.owner.is_empty() {
             from.owner = line.text_if_any("from_owner")?.unwrap_or_default();
         }
@@ -86,8 +91,24 @@ fn granted(leases: &mut Vec<Lease>, line: &Line) -> Result<(), BadLine> {
     Ok(())
 }
 
+/// Whether a lease that was taken over at this time was so too early by its holder's clock: long before
+/// it could have lapsed, or after he had noticed it. Half a lease is left for what lies between an act
+/// and its line.
+fn clocks_differ(from: &Lease, taken_at: Timestamp) -> bool {
+    let (Some(since), Some(lease_ms)) = (from.since, from.lease_ms) else {
+        return false;
+    };
+    let half_ms = i64::try_from(lease_ms / 2).unwrap_or(i64::MAX);
+    let until_taken_ms = |at: Timestamp| taken_at.as_millisecond() - at.as_millisecond();
+    let lost_at = from.until.filter(|_| from.ended == LeaseEnd::Lost);
+    until_taken_ms(since) < half_ms || lost_at.is_some_and(|at| until_taken_ms(at) > half_ms)
+}
+
 fn ended(leases: &mut Vec<Lease>, line: &Line, how: LeaseEnd) -> Result<(), BadLine> {
     let ended = lease(leases, line.count("token")?);
+    // These two events come of nothing else.
+    let always = matches!(line.event.as_str(), "run_not_failed" | "revert_lease_lost");
+    ended.fenced |= line.flag_if_any("fenced")?.unwrap_or(always);
     // A run's end is said before the batches are revoked, and an error may follow.
     if matches!(ended.ended, LeaseEnd::Unknown | LeaseEnd::TakenOver) {
         ended.ended = how;
@@ -149,6 +170,10 @@ impl Story {
                     self.failed_batch(line)?;
                 }
             }
+            // A run's bells ring for good measure; a batch has one.
+            "nothing_to_do" => {
+                self.idle_messages += u64::from(line.count_if_any("page")?.is_some());
+            }
             event if event.starts_with("revert_") || event == "users_restored" => {
                 self.taken_back(line)?;
             }
@@ -159,6 +184,7 @@ impl Story {
                 self.user(line)?;
             }
             "candidate_contradicted" | "evidence_gone" => self.user(line)?,
+            "leaver_contradicted" | "leaver_unanswered" => self.user(line)?,
             _ => self.enumeration(line)?,
         }
         Ok(())
@@ -257,6 +283,7 @@ impl Story {
         match line.event.as_str() {
             "batch_leased" => granted(&mut page.leases, line)?,
             "batch_lease_lost" => ended(&mut page.leases, line, LeaseEnd::Lost)?,
+            "batch_rung_again" => self.rung_again += 1,
             "batch_passed_on" => ended(&mut page.leases, line, LeaseEnd::PassedOn)?,
             "users_written" => page.written += line.count("users")?,
             "batch_done" => {
@@ -299,8 +326,12 @@ impl Story {
                 evidence: None,
             }),
             "user_left_alone" => self.left_alone.push(id),
-            "absence_contradicted" | "candidate_contradicted" => self.contradicted.push(id),
-            "absence_awaits" | "absence_unanswered" => self.awaiting.push(id),
+            "absence_contradicted" | "candidate_contradicted" | "leaver_contradicted" => {
+                self.contradicted.push(id);
+            }
+            "absence_awaits" | "absence_unanswered" | "leaver_unanswered" => {
+                self.awaiting.push(id);
+            }
             _ => {}
         }
         Ok(())

@@ -1,12 +1,15 @@
-//! Why a run ended as it did, in one sentence.
+//! Why a run ended as it did: one sentence, and what else happened to it.
 
 use rollcall_core::run::FailReason;
 
 use super::{End, Hold, Lease, LeaseEnd, Plan, Story};
 
-/// In one sentence, for a person who has to decide what to do.
+/// How many functions are named, of those that were late or killed.
+const NAMES_SHOWN_MAX: usize = 5;
+
+/// For a person who has to decide what to do.
 pub(super) fn of(story: &Story) -> String {
-    match story.state {
+    let cause = match story.state {
         End::Failed => failed(story),
         End::Held | End::Rejected | End::Superseded => match &story.held {
             Some(hold) => held(story, hold),
@@ -14,7 +17,8 @@ pub(super) fn of(story: &Story) -> String {
         },
         End::Completed => completed(story),
         End::Unknown => unknown(story),
-    }
+    };
+    cause + &notes(story)
 }
 
 /// What a reason means, in words.
@@ -152,21 +156,66 @@ fn unknown(story: &Story) -> String {
     format!("No line tells of an end: the last that is known is {step}{trouble}.")
 }
 
+/// Each lease with the function whose it was: the run's and the batches'.
+fn holders(story: &Story) -> impl Iterator<Item = (String, &Lease)> {
+    let of_run = story.leases.iter().map(|lease| {
+        let who = match lease.step.as_deref() {
+            Some("enumerate") => "the enumerator",
+            Some("finalize") => "the finalizer",
+            Some("give_up") => "the sweeper",
+            _ => "an unknown function",
+        };
+        (who.to_owned(), lease)
+    });
+    let of_batches = story.pages.iter().flat_map(|page| {
+        let who = format!("the worker of batch {}/{}", page.generation, page.page);
+        page.leases.iter().map(move |lease| (who.clone(), lease))
+    });
+    of_run.chain(of_batches)
+}
+
+/// How many functions this holds for, with their names as far as they are shown.
+fn functions(story: &Story, is: impl Fn(&Lease) -> bool) -> Option<(u64, String)> {
+    let names: Vec<_> = holders(story)
+        .filter(|(_, lease)| is(lease))
+        .map(|(who, _)| who)
+        .collect();
+    let count = names.len();
+    if count == 0 {
+        return None;
+    }
+    let shown = names[..count.min(NAMES_SHOWN_MAX)].join(", ");
+    let more = match count.saturating_sub(NAMES_SHOWN_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some((count as u64, format!("{shown}{more}")))
+}
+
 /// What went wrong on the way and was got over, the worst first.
 fn troubles(story: &Story) -> Vec<String> {
     let mut what = Vec::new();
-    let batches = || story.pages.iter().flat_map(|page| &page.leases);
-    let late = count(story.leases.iter().chain(batches()), LeaseEnd::Lost);
-    if late > 0 {
+    if let Some((_, who)) = functions(story, |lease| lease.clocks_differ) {
         what.push(format!(
-            "{late} {} late: the lease was lost, and nothing more was written under it",
+            "the clocks of two functions differ: a lease was taken over that had not lapsed by its \
+             holder's ({who})"
+        ));
+    }
+    if let Some((late, who)) = functions(story, |lease| lease.ended == LeaseEnd::Lost) {
+        let fenced = holders(story).filter(|(_, lease)| lease.fenced).count();
+        let refused = match fenced {
+            0 => String::new(),
+            1 => ", a write of it was refused,".to_owned(),
+            many => format!(", writes of {many} were refused,"),
+        };
+        what.push(format!(
+            "{late} {} late ({who}): the lease was lost{refused} and nothing more was written under it",
             plural(late, "function was", "functions were")
         ));
     }
-    let killed = count(story.leases.iter().chain(batches()), LeaseEnd::TakenOver);
-    if killed > 0 {
+    if let Some((killed, who)) = functions(story, |lease| lease.ended == LeaseEnd::TakenOver) {
         what.push(format!(
-            "{killed} {} killed or cut off: the lease lapsed, and another went on",
+            "{killed} {} killed or cut off ({who}): the lease lapsed, and another went on",
             plural(killed, "function was", "functions were")
         ));
     }
@@ -199,14 +248,68 @@ fn troubles(story: &Story) -> Vec<String> {
     if story.graph.delta_left_out {
         what.push("the changes made while the users were listed were left to the next run".into());
     }
-    if !story.errors.is_empty() {
-        what.push(format!("{} messages failed", story.errors.len()));
+    if let Some(last) = story.errors.last() {
+        let failed = story.errors.len() as u64;
+        what.push(format!(
+            "{failed} {} failed, the last since {last}",
+            plural(failed, "message", "messages")
+        ));
     }
     what
 }
 
-fn count<'a>(leases: impl Iterator<Item = &'a Lease>, how: LeaseEnd) -> u64 {
-    leases.filter(|lease| lease.ended == how).count() as u64
+/// What is no trouble, and would be missed: one sentence each.
+fn notes(story: &Story) -> String {
+    let mut notes = Vec::new();
+    let awaiting = story.awaiting.len() as u64;
+    if awaiting > 0 {
+        notes.push(format!(
+            "{awaiting} {} kept until another run agrees, or Graph answers.",
+            plural(awaiting, "user was", "users were")
+        ));
+    }
+    let is_not_found = |it: &&super::Changed| it.reason == "not_found";
+    let not_found = story.deactivated.iter().filter(is_not_found).count() as u64;
+    if not_found > 0 {
+        notes.push(format!(
+            "{not_found} {} switched off, whom runs in a row did not find by id.",
+            plural(not_found, "user was", "users were")
+        ));
+    }
+    if let Some(stays) = story
+        .held
+        .as_ref()
+        .and_then(|it| it.stays)
+        .filter(|it| *it > 0)
+    {
+        notes.push(format!(
+            "{stays} of the approved plan {}, since Graph no longer says what it said.",
+            plural(stays, "stays", "stay")
+        ));
+    }
+    if story.rung_again > 0 {
+        notes.push(format!(
+            "The sweeper rang again for {} {} that nobody worked on: a message was lost, or a worker \
+             killed.",
+            story.rung_again,
+            plural(story.rung_again, "batch", "batches")
+        ));
+    }
+    if story.idle_messages > 0 {
+        notes.push(format!(
+            "{} {} for batches that were done or in other hands, and changed nothing.",
+            story.idle_messages,
+            plural(story.idle_messages, "message came", "messages came")
+        ));
+    }
+    if let Some(revert) = story.reverted.as_ref().filter(|it| it.ended) {
+        notes.push(format!(
+            "Afterwards the run was taken back: {} {} as before it.",
+            revert.restored,
+            plural(revert.restored, "user is", "users are")
+        ));
+    }
+    notes.iter().map(|note| format!(" {note}")).collect()
 }
 
 const fn plural(count: u64, one: &'static str, many: &'static str) -> &'static str {

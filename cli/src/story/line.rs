@@ -77,6 +77,13 @@ impl Line {
         value.ok_or_else(|| self.bad(field, "true or false"))
     }
 
+    pub(super) fn flag_if_any(&self, field: &str) -> Result<Option<bool>, BadLine> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => self.flag(field).map(Some),
+        }
+    }
+
     pub(super) fn text(&self, field: &str) -> Result<String, BadLine> {
         let value = self.fields.get(field).and_then(Value::as_str);
         value

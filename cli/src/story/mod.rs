@@ -77,7 +77,13 @@ pub(crate) struct Lease {
     pub(super) until: Option<Timestamp>,
     /// The token of the lease that had lapsed.
     pub(super) taken_from: Option<u64>,
+    /// For how long it was given, if the line tells.
+    pub(super) lease_ms: Option<u64>,
     pub(super) ended: LeaseEnd,
+    /// Whether a write under it was refused.
+    pub(super) fenced: bool,
+    /// It was taken over long before it could have lapsed, or lost before it was taken over.
+    pub(super) clocks_differ: bool,
 }
 
 /// A page of the enumeration, and the batch that is its work.
@@ -215,7 +221,7 @@ pub(crate) struct Story {
     pub(super) state: End,
     pub(super) reason: Option<String>,
     pub(super) detail: Option<String>,
-    /// In one sentence.
+    /// In one sentence, and what else happened in another each.
     pub(super) cause: String,
     pub(super) generation: u32,
     pub(super) generations: Vec<Generation>,
@@ -237,6 +243,10 @@ pub(crate) struct Story {
     pub(super) contradicted: Vec<String>,
     pub(super) awaiting: Vec<String>,
     pub(super) errors: Vec<String>,
+    /// Batches that the sweeper rang for, since nobody worked on them.
+    pub(super) rung_again: u64,
+    /// Messages that found their batch in other hands, or over.
+    pub(super) idle_messages: u64,
     pub(super) reverted: Option<Revert>,
 }
 

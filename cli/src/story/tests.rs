@@ -79,7 +79,7 @@ fn late_night() -> Vec<String> {
             json!({ "users": 9, "created": 0, "updated": 9, "reactivated": 0 }),
         ),
         batch_done(5_200, 2),
-        batch(9_000, "batch_lease_lost", 1, json!({})),
+        batch(9_000, "batch_lease_lost", 1, json!({ "fenced": true })),
         leased(9_100, "finalize", 2, None),
         line(
             9_200,
@@ -107,8 +107,9 @@ fn a_late_worker_is_told_from_one_that_was_killed() {
     assert_eq!(story.state, End::Completed);
     assert_eq!(
         story.cause,
-        "It completed, although 1 function was late: the lease was lost, and \
-        nothing more was written under it; what it did rests on its proof all the same."
+        "It completed, although 1 function was late (the worker of batch 1/1): the lease was lost, a \
+        write of it was refused, and nothing more was written under it; what it did rests on its \
+        proof all the same."
     );
     let leases = &story.pages[0].leases;
     assert_eq!(leases[0].ended, LeaseEnd::Lost);
@@ -133,6 +134,37 @@ fn a_late_worker_is_told_from_one_that_was_killed() {
         "{}",
         story.cause
     );
+}
+
+#[test]
+fn a_lease_that_is_taken_over_too_early_tells_of_clocks_that_differ() {
+    let with_lease = |line: String| line.replace("\"token\"", "\"lease_ms\":4000,\"token\"");
+    for (taken_ms, lost_ms, differ) in [
+        (5_000, 5_100, false),
+        // What lies between an act and its line.
+        (4_100, 4_000, false),
+        (1_000, 1_100, true),
+        // The taker's clock is ahead, and with it his lines.
+        (40_000, 5_000, true),
+    ] {
+        let lines = [
+            leased(0, "enumerate", 1, None),
+            page(10, 1, 9, true, 1),
+            with_lease(batch_leased(20, 1, None)),
+            with_lease(batch_leased(20 + taken_ms, 2, Some(1))),
+            batch(
+                20 + lost_ms,
+                "batch_lease_lost",
+                1,
+                json!({ "fenced": false }),
+            ),
+        ];
+        let story = one(&lines.join("\n"));
+        assert_eq!(story.pages[0].leases[0].ended, LeaseEnd::Lost);
+        let told = story.cause.contains("the clocks of two functions differ");
+        assert_eq!(told, differ, "{taken_ms} {lost_ms}: {}", story.cause);
+        assert!(!story.cause.contains("refused"), "{}", story.cause);
+    }
 }
 
 #[test]

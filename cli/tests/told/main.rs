@@ -81,7 +81,10 @@ async fn late_worker(night: &Night) {
     frozen.await;
     assert_eq!(night.ended(&run).await.state, RunState::Completed);
     let story = night.story(&run).await;
-    names(&story, "1 function was late: the lease was lost");
+    names(
+        &story,
+        "1 function was late (the worker of batch 1/2): the lease was lost, a write of it was refused,",
+    );
     let leases = &story["pages"][1]["leases"];
     assert_eq!(leases[0]["ended"], "lost");
     assert_eq!(leases[1]["taken_from"], 1);
@@ -95,7 +98,10 @@ async fn killed_worker(night: &Night) {
     drop(night.begun(&run, 3).await);
     assert_eq!(night.ended(&run).await.state, RunState::Completed);
     let story = night.story(&run).await;
-    names(&story, "1 function was killed or cut off");
+    names(
+        &story,
+        "1 function was killed or cut off (the worker of batch 1/3)",
+    );
     assert_eq!(story["pages"][2]["leases"][0]["ended"], "taken_over");
 }
 
@@ -104,7 +110,7 @@ async fn killed_enumerator(night: &Night) {
     let run = night.enumerating().await;
     assert_eq!(night.ended(&run).await.state, RunState::Completed);
     let story = night.story(&run).await;
-    names(&story, "1 function was killed or cut off");
+    names(&story, "1 function was killed or cut off (the enumerator)");
     let leases = &story["leases"];
     assert_eq!(leases[0]["ended"], "taken_over");
     assert_eq!(leases[1]["step"], "enumerate");

@@ -12,12 +12,18 @@ use rollcall_core::status::{Status, StoredUser};
 use rollcall_end_to_end::{World, sqs_event};
 use rollcall_graph_emulator::{Paging, Population};
 use rollcall_store::RunRecord;
+use rollcall_sync::App;
 use serde_json::{Value, json};
 
 const USERS: usize = 100;
 const PAGE_USERS: usize = 25;
 /// How often a test looks whether a worker has its lease.
 const LOOKS_MAX: u32 = 10_000;
+
+/// The tenant's settings, but for what an emulated tenant has.
+pub(crate) fn usual() -> Value {
+    json!({ "limits": { "graph_retry_seconds_max": 3, "lease_seconds": 1 } })
+}
 
 /// One stack, and the lines of all runs over it.
 pub(crate) struct Night {
@@ -36,8 +42,7 @@ impl Night {
             disabled: 0.0,
             ..Population::new("contoso.com", 17, USERS)
         };
-        let limits = json!({ "limits": { "graph_retry_seconds_max": 3, "lease_seconds": 1 } });
-        let world = World::start_with(population, &limits).await.unwrap();
+        let world = World::start_with(population, &usual()).await.unwrap();
         world.tenant.set_paging(Paging {
             page_size_max: PAGE_USERS,
             ..world.tenant.paging()
@@ -106,8 +111,17 @@ impl Night {
 
     /// A worker that has the lease of a page, and is not driven on.
     pub(crate) async fn begun(&self, run: &RunRef, page: u32) -> impl Future<Output = ()> + use<> {
+        self.begun_by(self.world.app.clone(), run, page).await
+    }
+
+    /// The same for a worker with a clock or a client of its own.
+    pub(crate) async fn begun_by(
+        &self,
+        app: App,
+        run: &RunRef,
+        page: u32,
+    ) -> impl Future<Output = ()> + use<> {
         let bell = json!({ "tenant": run.tenant, "run": run.run, "generation": 1, "page": page });
-        let app = self.world.app.clone();
         let mut worker = Box::pin(async move {
             app.worker(sqs_event(&bell), u64::MAX).await.unwrap();
         });
