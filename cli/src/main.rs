@@ -17,6 +17,7 @@ mod engine;
 mod exit;
 mod local;
 mod output;
+mod pace;
 mod progress;
 mod report;
 mod serve;

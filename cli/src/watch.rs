@@ -10,7 +10,7 @@ use rollcall_core::run::RunState;
 use rollcall_store::{RunRecord, Store};
 use tokio::time::{Instant, sleep};
 
-use crate::progress::{BatchesDone, Progress};
+use crate::progress::{BatchesDone, Far, Progress};
 
 /// The pause between two looks at the runs.
 const POLL_MS: u64 = 60;
@@ -98,7 +98,8 @@ impl<'a> Watch<'a> {
             bail!("run {run} is {state} long after its deadline; look at it with `run show {run}`");
         }
         watched.count_batches(self.store, &record, progress).await?;
-        progress.update(&record, watched.batches);
+        watched.expect_users(self.store, progress).await?;
+        progress.update(&record, watched.far);
         Ok(None)
     }
 }
@@ -111,16 +112,19 @@ async fn is_released(store: &Store, run: &RunRef) -> anyhow::Result<bool> {
 
 struct Watched {
     run: RunRef,
-    batches: BatchesDone,
+    far: Far,
     counted_at: Option<Instant>,
+    /// Whether it is known how many users are to come.
+    is_expected: bool,
 }
 
 impl Watched {
     fn new(run: RunRef) -> Self {
         Self {
             run,
-            batches: BatchesDone::default(),
+            far: Far::default(),
             counted_at: None,
+            is_expected: false,
         }
     }
 
@@ -136,11 +140,20 @@ impl Watched {
         if is_due && has_open_batches && progress.is_shown() {
             let batches = store.batches(&self.run, Some(record.generation)).await?;
             let done = batches.iter().filter(|b| b.state == BatchState::Done);
-            self.batches = BatchesDone {
+            self.far.batches = BatchesDone {
                 done: done.count() as u64,
                 of: batches.len() as u64,
             };
             self.counted_at = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Once: what the last full run saw does not change while this one is active.
+    async fn expect_users(&mut self, store: &Store, progress: &Progress) -> anyhow::Result<()> {
+        if !self.is_expected && progress.is_shown() {
+            self.far.expected = store.head(&self.run.tenant).await?.last_full_seen;
+            self.is_expected = true;
         }
         Ok(())
     }

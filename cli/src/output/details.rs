@@ -1,5 +1,6 @@
 //! One run with its batches, leases and evidence, as JSON and as tables.
 
+use rollcall_core::batch::BatchState;
 use rollcall_core::ids::ObjectId;
 use rollcall_core::lease::LeaseTerm;
 use rollcall_core::plan::Plan;
@@ -7,7 +8,7 @@ use rollcall_core::status::Reason;
 use rollcall_store::{BatchRecord, RunRecord};
 use serde::Serialize;
 
-use super::run::{RunView, runs_table};
+use super::run::RunView;
 use super::table::{grouped, or_dash, right, table};
 use super::time;
 
@@ -40,39 +41,21 @@ impl RunDetails {
 
     /// Facts, batches and evidence as tables.
     pub(crate) fn tables(&self) -> String {
-        let mut text = format!("{}\n", runs_table([&self.run]));
+        let mut text = self.run.summary(&self.bar());
         if let Some(detail) = &self.detail {
             text.push_str(&format!("\n{detail}\n"));
         }
-        let mut batches = table([
-            "batch",
-            "state",
-            "users",
-            "changed",
-            "created",
-            "updated",
-            "back",
-            "unknown",
-            "candidates",
-            "lease",
-            "owner",
-            "until",
-        ]);
-        right(&mut batches, &[2, 3, 4, 5, 6, 7, 8, 9]);
+        // As wide as 80 columns; `--json` has the rest.
+        let mut batches = table(["batch", "state", "users", "written", "lease", "owner"]);
+        right(&mut batches, &[2, 3, 4]);
         for batch in &self.batch_items {
             batches.add_row([
                 format!("{}/{}", batch.generation, batch.page),
                 batch.state.to_owned(),
                 grouped(batch.sightings),
-                grouped(batch.changed),
-                grouped(batch.created),
-                grouped(batch.updated),
-                grouped(batch.reactivated),
-                grouped(batch.unknown),
-                batch.candidates.to_string(),
+                grouped(batch.created + batch.updated + batch.reactivated),
                 or_dash(batch.lease.as_ref().map(|lease| lease.token)),
                 or_dash(batch.lease.as_ref().map(|lease| &lease.owner)),
-                or_dash(batch.lease.as_ref().map(|lease| time::short(lease.until))),
             ]);
         }
         text.push_str(&format!("\n{batches}\n"));
@@ -89,6 +72,42 @@ impl RunDetails {
             text.push_str(&format!(
                 "\nThe plan: who is to be switched off\n{evidence}\n"
             ));
+        }
+        text
+    }
+}
+
+/// A bar of so many characters.
+const BAR_CHARS: usize = 30;
+
+impl RunDetails {
+    /// How many batches of the last generation are done, leased, and not begun; those that were revoked
+    /// are never done.
+    fn bar(&self) -> String {
+        let last = self.batch_items.iter().map(|it| it.generation).max();
+        let of_last = || {
+            self.batch_items
+                .iter()
+                .filter(|it| Some(it.generation) == last)
+        };
+        let of = of_last().count();
+        let are = |state: BatchState| of_last().filter(|it| it.state == state.name()).count();
+        let done = are(BatchState::Done);
+        // A batch that is not done keeps its place in the bar.
+        let filled = (done * BAR_CHARS).checked_div(of).unwrap_or_default();
+        let mut text = format!(
+            "[{}{}] {done} of {of} done",
+            "=".repeat(filled),
+            " ".repeat(BAR_CHARS - filled)
+        );
+        for (state, told) in [
+            (BatchState::Leased, "leased"),
+            (BatchState::Pending, "not begun"),
+            (BatchState::Revoked, "revoked"),
+        ] {
+            if are(state) > 0 {
+                text.push_str(&format!(", {} {told}", are(state)));
+            }
         }
         text
     }

@@ -105,6 +105,88 @@ impl RunView {
         self.mode.name()
     }
 
+    /// The run in lines that have room in 80 columns, with a bar of its batches.
+    pub(crate) fn summary(&self, bar: &str) -> String {
+        let why = match (&self.reason, self.hold()) {
+            (Some(reason), _) => format!(" ({reason})"),
+            (None, Some(held)) => format!(" ({} guard)", held.guard),
+            (None, None) => String::new(),
+        };
+        let took = match self.ended_at {
+            Some(end) => format!(", took {}", time::took(self.started_at, end)),
+            None => String::new(),
+        };
+        let (off, kept) = (&self.deactivated_by, &self.kept);
+        let facts = [
+            ("started", format!("{}{took}", time::short(self.started_at))),
+            (
+                "pages",
+                format!(
+                    "{} in generation {}",
+                    grouped(self.pages.into()),
+                    self.generation
+                ),
+            ),
+            ("batches", bar.to_owned()),
+            ("seen", format!("{} users", grouped(self.users_seen))),
+            (
+                "written",
+                format!(
+                    "{} created, {} updated, {} back",
+                    grouped(self.created),
+                    grouped(self.updated),
+                    grouped(self.reactivated)
+                ),
+            ),
+            (
+                "off",
+                format!(
+                    "{}: {} disabled, {} deleted, {} not found, {} out of scope",
+                    grouped(self.deactivated),
+                    grouped(off.disabled),
+                    grouped(off.deleted),
+                    grouped(off.not_found),
+                    grouped(off.out_of_scope)
+                ),
+            ),
+            (
+                "kept",
+                format!(
+                    "{} found alive, {} wait for another run, {} unknown",
+                    grouped(kept.contradicted),
+                    grouped(kept.awaiting_confirmation),
+                    grouped(kept.unknown)
+                ),
+            ),
+            (
+                "Graph",
+                format!(
+                    "{} requests, {} throttled, {} asked again",
+                    grouped(self.graph.requests),
+                    grouped(self.graph.throttled),
+                    grouped(self.graph.retried)
+                ),
+            ),
+            (
+                "units",
+                format!(
+                    "{:.1} read, {:.1} written",
+                    self.capacity.read_units, self.capacity.write_units
+                ),
+            ),
+        ];
+        let mut text = format!(
+            "{} is {}{why}, a {} run\n",
+            self.name(),
+            self.state,
+            self.mode.name()
+        );
+        for (name, fact) in facts {
+            text.push_str(&format!("  {name:<8}{fact}\n"));
+        }
+        text
+    }
+
     /// Why a run did not complete, for people.
     pub(crate) fn trouble(&self) -> Option<String> {
         let run = self.name();

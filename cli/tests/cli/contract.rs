@@ -224,10 +224,25 @@ async fn a_run_is_shown_with_its_batches_leases_and_evidence() {
     has_fields(&evidence[0], "id reason evidence version");
     assert_eq!(evidence[0]["id"], leaver.to_string());
     assert_eq!(evidence[0]["reason"], "disabled");
-    let table = local.call("run show contoso/2").with(0);
+    let shown = local.call("run show contoso/2").with(0);
+    assert_eq!(shown.stderr, "");
     assert!(
-        table.stdout.contains(&leaver.to_string()),
+        shown.stdout.contains(&leaver.to_string()),
         "{}",
-        table.stdout
+        shown.stdout
     );
+    let (run, plan) = shown.stdout.split_once("The plan:").unwrap();
+    for part in [
+        "contoso/2 is COMPLETED, a full run",
+        "[==============================] ",
+        " done\n",
+        "1: 1 disabled, 0 deleted, 0 not found, 0 out of scope",
+    ] {
+        assert!(run.contains(part), "{part} in {run}");
+    }
+    for line in run.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    // No colour, on a terminal or not, so there is none that `NO_COLOR` could ask to leave out.
+    assert!(!run.contains('\u{1b}') && !plan.contains('\u{1b}'));
 }
