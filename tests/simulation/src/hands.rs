@@ -17,6 +17,8 @@ use crate::world::{World, lock};
 
 /// How long a person takes to decide, in milliseconds.
 const DECIDES_MS_MAX: u64 = 60_000;
+/// Within how long those who take the same run back ask for it, in milliseconds: they meet.
+const ASKS_MS_MAX: u64 = 2_000;
 /// How long after the storm a revert is waited for, in milliseconds: its lease, some sweeps, and an
 /// invocation that still stands still.
 const REVERT_MS_MAX: u64 = GRACE_MS;
@@ -188,7 +190,11 @@ async fn taken_back(world: &Arc<World>, store: &Store, nth: usize) -> anyhow::Re
     let sweeper = storm(world);
     let mut busy = Vec::new();
     for _ in 0..world.dice.of([1, 2]) {
-        busy.push(tokio::spawn(reverts(Arc::clone(world), run.clone(), 2_000)));
+        busy.push(tokio::spawn(reverts(
+            Arc::clone(world),
+            run.clone(),
+            ASKS_MS_MAX,
+        )));
     }
     for _ in 0..world.dice.between(0, 4) {
         sleep(Duration::from_millis(world.dice.between(0, 3_000))).await;
