@@ -25,8 +25,8 @@ shrink_percent_max = 100.0
 window_percent_max = 100.0
 """
 
-# Between two blows, in seconds: a run takes one or two.
-BLOW_S = (0.05, 0.5)
+# Between two blows, in seconds: a run takes one or two, and most functions are idle at any time.
+BLOW_S = (0.1, 0.5)
 # Of so many blows one freezes a function for longer than its lease, instead of killing it.
 FREEZE_ONE_IN = 4
 # How often the sweep comes, in seconds. By the template it is five minutes, in which nothing would happen here.
@@ -135,7 +135,7 @@ class Blows(threading.Thread):
     def __init__(self, aws, seed):
         super().__init__(daemon=True)
         self.aws, self.dice = aws, random.Random(seed)
-        self.enough, self.dealt = threading.Event(), collections.Counter()
+        self.enough, self.dealt, self.thaws = threading.Event(), collections.Counter(), []
 
     def run(self):
         while not self.enough.wait(self.dice.uniform(*BLOW_S)):
@@ -145,14 +145,17 @@ class Blows(threading.Thread):
             process = self.dice.choice(functions)
             if self.dice.randrange(FREEZE_ONE_IN):
                 self.dealt["killed"] += self.aws.signal(process, signal.SIGKILL)
-            else:
-                self.dealt["frozen"] += self.aws.signal(process, signal.SIGSTOP)
-                self.enough.wait(LEASE_S + 0.5)
-                self.aws.signal(process, signal.SIGCONT)
+            elif self.aws.signal(process, signal.SIGSTOP):
+                self.dealt["frozen"] += 1
+                thaw = threading.Timer(LEASE_S + 0.5, self.aws.signal, (process, signal.SIGCONT))
+                thaw.start()
+                self.thaws.append(thaw)
 
     def stop(self):
         self.enough.set()
         self.join()
+        for thaw in self.thaws:
+            thaw.join()
 
 
 def as_it_should_be(stack, graph, sure):

@@ -77,7 +77,11 @@ async fn the_first_call_of_an_invocation_goes_over_the_connection_that_the_start
         finalize_url: format!("{url}/1/finalize"),
     };
     let app = started(config, settings, &Ambient::simulated(0, 1)).await;
-    assert_eq!(counts.connections.load(Ordering::Relaxed), 1, "at the start");
+    assert_eq!(
+        counts.connections.load(Ordering::Relaxed),
+        1,
+        "at the start"
+    );
     let asked = counts.requests.load(Ordering::Relaxed);
 
     let bell = json!({ "tenant": "contoso", "run": 1, "generation": 1, "page": 1 });
@@ -85,6 +89,13 @@ async fn the_first_call_of_an_invocation_goes_over_the_connection_that_the_start
     let answer = app.worker(event, u64::MAX).await.unwrap();
 
     assert_eq!(answer, json!({ "batchItemFailures": [] }));
-    assert!(counts.requests.load(Ordering::Relaxed) > asked, "it asked DynamoDB nothing");
-    assert_eq!(counts.connections.load(Ordering::Relaxed), 1, "in the invocation");
+    assert!(
+        counts.requests.load(Ordering::Relaxed) > asked,
+        "it asked DynamoDB nothing"
+    );
+    assert_eq!(
+        counts.connections.load(Ordering::Relaxed),
+        1,
+        "in the invocation"
+    );
 }

@@ -31,7 +31,9 @@ pub enum StoreError {
     },
     /// An item was written by a newer version, in a layout that this one does not know. Nothing was
     /// changed by it; the newer version goes on with it.
-    #[error("item {item} has layout {schema}, and this version knows those up to {known}: deploy the newer version again")]
+    #[error(
+        "item {item} has layout {schema}, and this version knows those up to {known}: deploy the newer version again"
+    )]
     Newer {
         /// Its key.
         item: String,

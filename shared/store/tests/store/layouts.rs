@@ -12,7 +12,11 @@ const NEWER: u64 = 2;
 
 fn refuses_the_newer<T: std::fmt::Debug>(read: Result<T, StoreError>) {
     match read {
-        Err(StoreError::Newer { item, schema, known }) => {
+        Err(StoreError::Newer {
+            item,
+            schema,
+            known,
+        }) => {
             assert_eq!((schema, known), (2, 1), "{item}");
         }
         other => panic!("not refused: {other:?}"),
