@@ -1,21 +1,25 @@
 //! What the three functions have in common: their environment, their clients, and Lambda's loop.
 //!
 //! It promises that a step is told to stop well before Lambda cuts it off, so that it can pass its
-//! work on, and that what a panic says goes no further than telemetry lets it. It never looks into an
-//! event: that is the step's.
+//! work on, that it finds a connection to DynamoDB open, and that what a panic says goes no further
+//! than telemetry lets it. It never looks into an event: that is the step's.
+
+#[cfg(test)]
+mod connection_tests;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use futures::FutureExt as _;
 pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use rollcall_ambient::Ambient;
 use rollcall_aws::Aws;
+use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_store::{Store, TableNames};
 use rollcall_sync::{App, HandlerError, Queues, Secrets, stop_at_ms};
 use serde_json::Value;
@@ -23,6 +27,10 @@ use serde_json::Value;
 /// How long one try of a call to DynamoDB or SQS may take, in milliseconds. They answer within
 /// tens; a connection that died while the function was frozen must not be waited for until the end.
 const ATTEMPT_MS_MAX: u64 = 5_000;
+
+/// How long a start may wait for its connection to DynamoDB, in milliseconds. It takes tens; Lambda
+/// gives a start ten seconds, and the step makes a connection of its own if this one did not come.
+const CONNECT_MS_MAX: u64 = 2_000;
 
 /// Runs a handler until Lambda ends the process.
 ///
@@ -35,7 +43,7 @@ where
 {
     let ambient = Ambient::system();
     rollcall_telemetry::init_lambda(&ambient, &variable("ROLLCALL_METRICS_NAMESPACE")?);
-    let app = app(&ambient).await?;
+    let app = started(config().await, settings()?, &ambient).await;
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let stop_at_ms = stop_at_ms(ambient.now_ms(), event.context.deadline);
         answer(step(app.clone(), event.payload, stop_at_ms)).await
@@ -57,37 +65,66 @@ async fn answer(
     }
 }
 
-async fn app(ambient: &Ambient) -> Result<App, Error> {
-    let timeouts = TimeoutConfig::builder()
-        .operation_attempt_timeout(Duration::from_millis(ATTEMPT_MS_MAX))
-        .build();
-    let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .timeout_config(timeouts)
-        .load()
-        .await;
-    let tables = TableNames {
-        directory: variable("ROLLCALL_DIRECTORY_TABLE")?,
-        coordination: variable("ROLLCALL_COORDINATION_TABLE")?,
-    };
-    let queues = Queues {
-        client: aws_sdk_sqs::Client::new(&config),
+/// What the environment says.
+struct Settings {
+    tables: TableNames,
+    enumerate_url: String,
+    batch_url: String,
+    finalize_url: String,
+}
+
+fn settings() -> Result<Settings, Error> {
+    Ok(Settings {
+        tables: TableNames {
+            directory: variable("ROLLCALL_DIRECTORY_TABLE")?,
+            coordination: variable("ROLLCALL_COORDINATION_TABLE")?,
+        },
         enumerate_url: variable("ROLLCALL_ENUMERATE_QUEUE_URL")?,
         batch_url: variable("ROLLCALL_BATCH_QUEUE_URL")?,
         finalize_url: variable("ROLLCALL_FINALIZE_QUEUE_URL")?,
-    };
-    let client = aws_sdk_dynamodb::Client::new(&config);
-    let store = Store::new(client, tables, ambient.clone());
-    Ok(App::new(
-        store,
-        queues,
-        Secrets::Process(Arc::new(Aws::with(config))),
-        ambient.clone(),
-    ))
+    })
 }
 
 fn variable(name: &str) -> Result<String, Error> {
     std::env::var(name)
         .map_err(|_| Error::from(format!("the environment variable {name} is not set")))
+}
+
+async fn config() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_millis(ATTEMPT_MS_MAX))
+        .build();
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .timeout_config(timeouts)
+        .load()
+        .await
+}
+
+/// The clients, with a connection to DynamoDB that the first step finds open: a start is not billed
+/// like an invocation, and nobody waits for it when Lambda makes it ahead.
+async fn started(config: SdkConfig, settings: Settings, ambient: &Ambient) -> App {
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let store = Store::new(client, settings.tables, ambient.clone());
+    let queues = Queues {
+        client: aws_sdk_sqs::Client::new(&config),
+        enumerate_url: settings.enumerate_url,
+        batch_url: settings.batch_url,
+        finalize_url: settings.finalize_url,
+    };
+    connect(&store).await;
+    let secrets = Secrets::Process(Arc::new(Aws::with(config)));
+    App::new(store, queues, secrets, ambient.clone())
+}
+
+/// Asks for a run that nobody has: each of the three roles may read a run. An error is the step's to
+/// meet and to tell.
+async fn connect(store: &Store) {
+    let Ok(tenant) = TenantId::new("-") else {
+        return;
+    };
+    let nobodys = RunRef { tenant, run: 0 };
+    let wait = Duration::from_millis(CONNECT_MS_MAX);
+    let _ = tokio::time::timeout(wait, store.run(&nobodys)).await;
 }
 
 #[cfg(test)]

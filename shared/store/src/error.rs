@@ -29,6 +29,19 @@ pub enum StoreError {
         /// What is wrong.
         detail: String,
     },
+    /// An item was written by a newer version, in a layout that this one does not know. Nothing was
+    /// changed by it; the newer version goes on with it.
+    #[error(
+        "item {item} has layout {schema}, and this version knows those up to {known}: deploy the newer version again"
+    )]
+    Newer {
+        /// Its key.
+        item: String,
+        /// The number of its layout.
+        schema: u32,
+        /// The newest that this program knows.
+        known: u32,
+    },
     /// What was asked for cannot be done, and the message says why.
     #[error("{0}")]
     Invalid(String),

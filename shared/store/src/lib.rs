@@ -7,7 +7,7 @@
 //! - a user is written together with the image of what he was before;
 //! - a state changes only as the pure functions of `rollcall-core` allow, because the conditions are
 //!   made from their tables;
-//! - an item that is missing or unreadable is an error and never "nothing".
+//! - an item that is missing, unreadable or of a newer layout is an error and never "nothing".
 //!
 //! It never deletes anything, never decides anything about users, and knows no HTTP, SQS or Graph.
 
@@ -22,6 +22,7 @@ mod holds;
 mod images;
 mod journal;
 mod keys;
+mod layout;
 mod leases;
 mod members;
 mod meter;

@@ -1,4 +1,4 @@
-//! Reads: one item, a partition page by page, or many items by key.
+//! Reads: one item, a partition page by page, or many items by key. Each item's layout is checked here.
 
 use std::collections::HashMap;
 
@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedC
 use tokio::time::{Duration, sleep};
 
 use crate::error::{StoreError, from_sdk};
+use crate::layout;
 use crate::row::{Item, Key, text};
 use crate::{Store, Table};
 
@@ -70,6 +71,7 @@ impl Store {
             .await
             .map_err(|e| from_sdk(&e))?;
         self.meter.read(answer.consumed_capacity());
+        answer.item.iter().try_for_each(layout::check)?;
         Ok(answer.item)
     }
 
@@ -135,6 +137,7 @@ impl Store {
             .await
             .map_err(|e| from_sdk(&e))?;
         self.meter.read(answer.consumed_capacity());
+        answer.items().iter().try_for_each(layout::check)?;
         Ok(Page {
             items: answer.items.unwrap_or_default(),
             last_key: answer.last_evaluated_key.filter(|key| !key.is_empty()),
@@ -184,6 +187,7 @@ impl Store {
             .map_err(|e| from_sdk(&e))?;
         self.meter.read(answer.consumed_capacity());
         if let Some(items) = answer.responses.as_mut().and_then(|r| r.remove(&name)) {
+            items.iter().try_for_each(layout::check)?;
             found.extend(items);
         }
         let unprocessed = answer

@@ -54,15 +54,20 @@ impl Key {
 pub(crate) struct Row<'a>(pub(crate) &'a Item);
 
 impl<'a> Row<'a> {
-    fn corrupt(&self, name: &str, detail: &str) -> StoreError {
+    /// The item's key, for an error.
+    pub(crate) fn name(&self) -> String {
         let part = |key: &str| {
             self.0
                 .get(key)
                 .and_then(|value| value.as_s().ok())
                 .map_or("?", String::as_str)
         };
+        format!("{} {}", part("pk"), part("sk"))
+    }
+
+    fn corrupt(&self, name: &str, detail: &str) -> StoreError {
         StoreError::Corrupt {
-            item: format!("{} {}", part("pk"), part("sk")),
+            item: self.name(),
             detail: format!("{name} {detail}"),
         }
     }

@@ -6,15 +6,17 @@ use rollcall_core::status::{ChangeKind, Standing};
 use rollcall_core::user::ContentHash;
 
 use crate::error::StoreError;
+use crate::layout::SCHEMA;
 use crate::read::{Consistency, Range};
 use crate::row::{Item, Row};
 use crate::users::read_id;
 use crate::{Store, Table, keys};
 
 /// What is read of a user. What is left out costs no less capacity, but time and memory.
-const STANDING_AND_LOGIN: [&str; 8] = [
+const STANDING_AND_LOGIN: [&str; 9] = [
     "pk",
     "sk",
+    SCHEMA,
     "status",
     "reason",
     "content_hash",

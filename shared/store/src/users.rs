@@ -14,6 +14,7 @@ use crate::batches::TRANSACTION_ACTIONS_MAX;
 use crate::conditions::{absent, batch_allows, lease_is, run_state_in, version_is};
 use crate::error::StoreError;
 use crate::journal::{Cause, journal_item};
+use crate::layout::{LAYOUT, SCHEMA};
 use crate::leases::{BatchLease, RunLease};
 use crate::read::{Consistency, Range};
 use crate::row::{Item, Row, bytes, number, text};
@@ -25,9 +26,6 @@ use crate::{Store, Table, keys};
 /// How many users fit in one transaction: each is two actions (the user and his before-image), and
 /// one action is the check of the lease.
 pub const WRITES_PER_TRANSACTION_MAX: usize = (TRANSACTION_ACTIONS_MAX - 1) / 2;
-
-/// The number of the layout of a directory item.
-const SCHEMA: u32 = 1;
 
 /// A user to write, with what was read before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +44,7 @@ fn user_item(tenant: &TenantId, user: &StoredUser) -> Item {
         ("in_scope", AttributeValue::Bool(user.in_scope)),
         ("version", number(user.version)),
         ("content_hash", bytes(user.content_hash().0)),
-        ("schema", number(SCHEMA)),
+        (SCHEMA, number(LAYOUT)),
     ]);
     let attributes = user
         .attributes

@@ -11,6 +11,7 @@
 //! - `change`: a day's changes, and whom they were about
 //! - `disable COUNT`: so many who are enabled are so no more; who
 //! - `enable ID`: somebody is enabled again
+//! - `rename NAME`: everybody has this display name
 //! - `play RULE`: a fault, such as `play users page 2 once: status 503`
 //! - `heal`: no faults any more
 
@@ -88,6 +89,7 @@ fn commands(emulator: &Emulator, tenant: &Tenant) -> anyhow::Result<()> {
             }
             Some(("disable", count)) => disable(&mut tenant.directory(), count),
             Some(("enable", id)) => enable(&mut tenant.directory(), id),
+            Some(("rename", name)) => rename(&mut tenant.directory(), name)?,
             Some(("play", rule)) => match rule.parse::<FaultScript>() {
                 Ok(script) => {
                     emulator.graph().play(script);
@@ -96,7 +98,7 @@ fn commands(emulator: &Emulator, tenant: &Tenant) -> anyhow::Result<()> {
                 Err(error) => json!({ "error": error.to_string() }),
             },
             _ => {
-                json!({ "error": "expected users, change, disable COUNT, enable ID, heal or play RULE" })
+                json!({ "error": "expected users, change, disable COUNT, enable ID, rename NAME, heal or play RULE" })
             }
         };
         say(&answer)?;
@@ -137,6 +139,17 @@ fn set_enabled(directory: &mut Directory, id: Uuid, enabled: bool) -> Value {
         Ok(()) => json!(id.to_string()),
         Err(error) => json!({ "error": error.to_string() }),
     }
+}
+
+fn rename(directory: &mut Directory, name: &str) -> anyhow::Result<Value> {
+    let everybody: Vec<_> = directory
+        .users()
+        .filter_map(|user| Some((user.id, user.user_principal_name.clone()?)))
+        .collect();
+    for (id, login) in everybody {
+        directory.rename(id, &login, name)?;
+    }
+    Ok(json!({ "ok": true }))
 }
 
 /// Somebody joins, is renamed, disabled, deleted, deleted for good, and comes back.

@@ -111,8 +111,16 @@ async fn a_message_comes_again_after_its_visibility_timeout_under_another_handle
     assert_ne!(first.receipt_handle, second.receipt_handle);
     let attributes = second.attributes.unwrap();
     assert_eq!(attributes[&System::ApproximateReceiveCount], "2");
+}
 
-    // The handle of the first receive still deletes.
+#[tokio::test]
+async fn the_handle_of_an_earlier_receive_still_deletes() {
+    let service = Service::start().await;
+    let attributes = [(QueueAttributeName::VisibilityTimeout, "1")];
+    let queue = service.queue("earlier-handle", &attributes).await;
+    queue.send("m").await;
+    let first = queue.receive(1).await.remove(0);
+    assert_eq!(queue.receive(5).await.len(), 1);
     let delete = service.client.delete_message().queue_url(&queue.url);
     let delete = delete.receipt_handle(first.receipt_handle.unwrap());
     delete.send().await.unwrap();

@@ -15,6 +15,7 @@ mod deltas;
 mod endings;
 mod holds;
 mod items;
+mod layouts;
 mod leases;
 mod lost_answers;
 mod members;
