@@ -195,13 +195,16 @@ where
     })
 }
 
-/// The event of a schedule is its name.
+/// The event of a schedule is what EventBridge sends: its name, and when it was due. For these that is now.
 fn schedule(name: &str, first_after: Duration, period: Duration, function: Function) -> Schedule {
     Schedule {
         name: name.to_owned(),
         first_after,
         period,
-        payload: json!({ "schedule": name }),
+        payload: match name {
+            "sweep" => json!({ "schedule": name }),
+            _ => json!({ "schedule": name, "at": "<aws.scheduler.scheduled-time>" }),
+        },
         function,
         function_ms_max: Some(FUNCTION_MS_MAX),
     }

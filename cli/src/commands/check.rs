@@ -1,4 +1,5 @@
-//! `tenant check`: asks Graph what a sync would ask, and changes nothing.
+//! `tenant check`: asks Graph what a sync would ask, and changes no user. That all is well ends the rest of a
+//! tenant whose runs kept failing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -124,6 +125,9 @@ pub(crate) async fn run(
         }
         Ok(()) => {
             report.ok = true;
+            if store.end_rest(id).await? {
+                eprintln!("tenant {id}: its last run failed; the schedules start its runs again");
+            }
             Exit::Done
         }
         Err(error) => {

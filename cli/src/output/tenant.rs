@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 use comfy_table::Table;
 use rollcall_core::credential::{Credential, Kept};
 use rollcall_core::ids::TenantId;
+use rollcall_core::schedule::When;
 use rollcall_core::settings::TenantSettings;
 use rollcall_store::{Head, TenantRecord};
 use serde::Serialize;
 
 use super::table::{grouped, or_dash, right, table};
+use super::time::short;
 
 /// A tenant: what its file says, and which revision that is.
 #[derive(Debug, Serialize)]
@@ -61,6 +63,7 @@ pub(crate) fn tenants_table<'a>(
         "held run",
         "last full run",
         "users seen",
+        "rests until",
     ]);
     right(&mut table, &[3, 4, 5, 6, 7]);
     for (tenant, head) in tenants {
@@ -74,6 +77,7 @@ pub(crate) fn tenants_table<'a>(
             or_dash(head.held_run),
             or_dash(head.last_full_run),
             or_dash(head.last_full_seen.map(grouped)),
+            or_dash(head.rests_until_ms(tenant).map(short)),
         ]);
     }
     table
@@ -90,6 +94,10 @@ fn credential(credential: &Credential) -> String {
         Kept::File(path) => format!("{what} in the file {path}"),
         Kept::SecretsManager(id) => format!("{what} in Secrets Manager as {id}"),
     }
+}
+
+fn when(when: Option<&When>) -> String {
+    when.map_or_else(|| "the stack's".to_owned(), ToString::to_string)
 }
 
 /// One tenant as a table of settings.
@@ -156,6 +164,14 @@ pub(crate) fn settings_table(tenant: &TenantRecord) -> Table {
             limits.lease_seconds.to_string(),
         ],
         ["attributes".into(), attributes.trim_end().to_owned()],
+        [
+            "schedule.full".into(),
+            when(settings.schedule.full.as_ref()),
+        ],
+        [
+            "schedule.delta".into(),
+            when(settings.schedule.delta.as_ref()),
+        ],
     ]);
     table
 }

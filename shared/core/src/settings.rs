@@ -12,6 +12,7 @@ use crate::credential::{Credential, credential};
 use crate::guard::GuardSettings;
 use crate::ids::TenantId;
 use crate::lease::{LEASE_SECONDS_MAX, LEASE_SECONDS_MIN};
+use crate::schedule::TenantSchedule;
 use crate::scope::Scope;
 use crate::user::AttributeMap;
 
@@ -55,6 +56,9 @@ pub struct TenantSettings {
     /// What else is mirrored.
     #[serde(default)]
     pub attributes: AttributeMap,
+    /// When runs are due.
+    #[serde(default, skip_serializing_if = "TenantSchedule::is_the_stacks")]
+    pub schedule: TenantSchedule,
 }
 
 /// The file's own form, before what concerns two keys at once is checked.
@@ -77,6 +81,8 @@ struct TenantFileEntry {
     limits: Limits,
     #[serde(default, deserialize_with = "attributes")]
     attributes: AttributeMap,
+    #[serde(default)]
+    schedule: TenantSchedule,
 }
 
 impl TryFrom<TenantFileEntry> for TenantSettings {
@@ -97,6 +103,7 @@ impl TryFrom<TenantFileEntry> for TenantSettings {
                 guards: entry.guards,
                 limits: entry.limits,
                 attributes: entry.attributes,
+                schedule: entry.schedule,
             }),
             (Some(_), _) => Err(format!(
                 "tenant {}: give either cloud, or graph_url and login_url, not both",

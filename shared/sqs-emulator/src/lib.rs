@@ -9,7 +9,7 @@
 //! It promises what SQS promises of a standard queue, and the same named errors: a message stays
 //! until it is deleted, expires or is purged; while it is in flight nobody else receives it; after
 //! its visibility timeout it comes again under a new receipt handle; after `maxReceiveCount`
-//! receives it goes to the dead-letter queue. It never delivers a message twice on its own account
+//! receives it goes to the dead-letter queue; message groups take turns (fair queues). It never delivers a message twice on its own account
 //! and keeps the order of sending where it can, so a test that needs duplicates or disorder has to
 //! make them.
 //!
@@ -21,6 +21,7 @@
 
 mod batch;
 mod error;
+mod fair;
 mod message;
 mod queue;
 mod request;

@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::error::{ErrorCode, SqsError};
+use crate::fair::Group;
 
 /// How many attributes a message may carry (Developer Guide, message quotas).
 const ATTRIBUTES_MAX: usize = 10;
 /// How long an attribute's name may be.
 const ATTRIBUTE_NAME_CHARS_MAX: usize = 256;
+
+/// How long the name of a message group may be (API Reference, SendMessage).
+const GROUP_CHARS_MAX: usize = 128;
 
 /// The value of a message attribute, as it is on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +73,7 @@ impl AttributeValue {
 #[derive(Debug, Clone)]
 pub struct Draft {
     body: String,
+    group: Group,
     md5_of_body: String,
     attributes: BTreeMap<String, AttributeValue>,
     md5_of_attributes: Option<String>,
@@ -116,7 +121,34 @@ impl Draft {
             md5_of_attributes,
             attributes,
             body,
+            group: None,
         })
+    }
+
+    /// The same in a message group, with whose other messages it takes turns.
+    ///
+    /// # Errors
+    /// `InvalidParameterValue` for a name that is none.
+    pub fn in_group(self, group: &str) -> Result<Self, SqsError> {
+        let is_name = (1..=GROUP_CHARS_MAX).contains(&group.len())
+            && group.chars().all(|it| it.is_ascii_graphic());
+        if !is_name {
+            return Err(SqsError::new(
+                ErrorCode::InvalidParameterValue,
+                format!(
+                    "Value {group} for parameter MessageGroupId is invalid. Reason: \
+                     MessageGroupId can only include alphanumeric and punctuation characters. 1 \
+                     to {GROUP_CHARS_MAX} in length."
+                ),
+            ));
+        }
+        let group = Some(group.into());
+        Ok(Self { group, ..self })
+    }
+
+    /// Its message group, if it has one.
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
     }
 
     /// The size that counts against the limits: body, and names, types and values of attributes.

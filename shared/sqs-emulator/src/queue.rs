@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{ErrorCode, SqsError};
+use crate::fair::Turns;
 use crate::message::{Draft, Message};
 use crate::settings::{Settings, VISIBILITY_S_MAX};
 
@@ -50,7 +51,7 @@ pub struct Queue {
     settings: Settings,
     /// By the order of sending. Each message is in exactly one of the three sets below, too.
     messages: BTreeMap<u64, Stored>,
-    visible: BTreeSet<u64>,
+    turns: Turns,
     delayed: BTreeSet<(Instant, u64)>,
     in_flight: BTreeSet<(Instant, u64)>,
     by_age: BTreeSet<(Instant, u64)>,
@@ -99,7 +100,7 @@ impl Queue {
             id,
             settings,
             messages: BTreeMap::new(),
-            visible: BTreeSet::new(),
+            turns: Turns::default(),
             delayed: BTreeSet::new(),
             in_flight: BTreeSet::new(),
             by_age: BTreeSet::new(),
@@ -179,7 +180,7 @@ impl Queue {
         self.store(message, Place::Visible);
     }
 
-    /// Takes up to `count_max` messages, oldest first, and hides them for the visibility timeout.
+    /// Takes up to `count_max` messages, the oldest of the group whose turn it is first, and hides them for the visibility timeout.
     /// Messages that were received too often leave the queue on the way.
     ///
     /// # Errors
@@ -206,7 +207,7 @@ impl Queue {
             .map(|to| to.receive_count_max);
         let mut received = Received::default();
         while received.delivered.len() < count_max.min(room) {
-            let Some(&number) = self.visible.first() else {
+            let Some(number) = self.turns.next() else {
                 break;
             };
             let Some(mut stored) = self.take(number) else {
@@ -300,7 +301,7 @@ impl Queue {
         }
         self.purged_at = Some(now.instant);
         self.messages.clear();
-        self.visible.clear();
+        self.turns = Turns::default();
         self.delayed.clear();
         self.in_flight.clear();
         self.by_age.clear();
@@ -311,7 +312,7 @@ impl Queue {
     pub fn counts(&mut self, now: Now) -> Counts {
         self.settle(now);
         Counts {
-            visible: self.visible.len(),
+            visible: self.turns.visible_count(),
             delayed: self.delayed.len(),
             in_flight: self.in_flight.len(),
         }
@@ -362,22 +363,34 @@ impl Queue {
 
     fn put(&mut self, number: u64, stored: Stored) {
         self.by_age.insert((stored.message.sent_at, number));
+        let group = stored.message.draft.group();
         match stored.place {
-            Place::Visible => self.visible.insert(number),
-            Place::Delayed(until) => self.delayed.insert((until, number)),
-            Place::InFlight { until, .. } => self.in_flight.insert((until, number)),
-        };
+            Place::Visible => self.turns.show(group, number),
+            Place::Delayed(until) => {
+                self.delayed.insert((until, number));
+            }
+            Place::InFlight { until, .. } => {
+                self.in_flight.insert((until, number));
+                self.turns.hold(group);
+            }
+        }
         self.messages.insert(number, stored);
     }
 
     fn take(&mut self, number: u64) -> Option<Stored> {
         let stored = self.messages.remove(&number)?;
         self.by_age.remove(&(stored.message.sent_at, number));
+        let group = stored.message.draft.group();
         match stored.place {
-            Place::Visible => self.visible.remove(&number),
-            Place::Delayed(until) => self.delayed.remove(&(until, number)),
-            Place::InFlight { until, .. } => self.in_flight.remove(&(until, number)),
-        };
+            Place::Visible => self.turns.hide(group, number),
+            Place::Delayed(until) => {
+                self.delayed.remove(&(until, number));
+            }
+            Place::InFlight { until, .. } => {
+                self.in_flight.remove(&(until, number));
+                self.turns.free(group);
+            }
+        }
         Some(stored)
     }
 

@@ -35,6 +35,7 @@ request!(SendMessage {
     queue_url: Option<String>,
     message_body: Option<String>,
     delay_seconds: Option<i64>,
+    message_group_id: Option<String>,
     message_attributes: BTreeMap<String, AttributeValue>,
 });
 request!(ReceiveMessage {
@@ -85,6 +86,7 @@ macro_rules! entry {
 entry!(SendMessageBatchRequestEntry {
     message_body: Option<String>,
     delay_seconds: Option<i64>,
+    message_group_id: Option<String>,
     message_attributes: BTreeMap<String, AttributeValue>,
 });
 entry!(DeleteMessageBatchRequestEntry { receipt_handle: Option<String> });

@@ -122,6 +122,11 @@ pub(crate) fn chain_ends_at(generation: u32, page: u32, digest: Option<&str>) ->
     })
 }
 
+/// The tenant's last run failed.
+pub(crate) fn last_run_failed() -> Condition {
+    Condition::new("attribute_exists(#failed_at)", &["failed_at"], [])
+}
+
 /// No run of the tenant is being reverted.
 pub(crate) fn no_revert_is_active() -> Condition {
     Condition::new("attribute_not_exists(#reverting)", &["reverting"], [])

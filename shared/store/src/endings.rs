@@ -129,6 +129,7 @@ impl Store {
                 head = head.set("full_completed_at", number(now_ms));
             }
         }
+        head = head.remove("failed_in_a_row").remove("failed_at");
         let mut is_next = active_run_is(run.run);
         // The link of an approved run moved when it was held, and later runs have gone on from there.
         if record.approved.is_none() {
@@ -217,7 +218,10 @@ impl Store {
                 Protects::Read("the tenant's active run"),
                 Table::Coordination,
                 &keys::head(&run.tenant),
-                &Changes::new().remove("active_run"),
+                &Changes::new()
+                    .remove("active_run")
+                    .add("failed_in_a_row", number(1))
+                    .set("failed_at", number(self.ambient.now_ms())),
                 &active_run_is(run.run),
             )
             .send()

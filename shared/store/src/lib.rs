@@ -34,6 +34,7 @@ mod row;
 mod runs;
 mod schema;
 mod standings;
+mod starts;
 mod streaks;
 mod survey;
 mod tenants;
@@ -61,8 +62,9 @@ pub use reverts::{BegunRevert, RevertLease, RevertRecord};
 pub use runs::{Bracket, GraphUsage, RunRecord, Usage};
 pub use schema::LOGIN_INDEX;
 pub use standings::UserStanding;
+pub use starts::{DueRun, StartedRun};
 pub use survey::{Left, LeftAlone, Survey};
-pub use tenants::{Head, PutTenant, StartedRun, TenantMark, TenantRecord};
+pub use tenants::{Head, PutTenant, TenantMark, TenantRecord};
 pub use users::{UserWrite, WRITES_PER_TRANSACTION_MAX};
 
 /// How long the items of a run are kept after its end, in days: the time in which a run can still

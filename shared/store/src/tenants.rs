@@ -2,18 +2,18 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::ids::{RunRef, TenantId};
-use rollcall_core::run::{RunMode, RunState};
+use rollcall_core::run::RunMode;
+use rollcall_core::schedule::LastStarts;
 use rollcall_core::settings::TenantSettings;
 use rollcall_core::window::Window;
 
-use crate::conditions::{absent, active_run_is, next_run_is, revision_is, revision_was};
+use crate::conditions::revision_was;
 use crate::error::StoreError;
 use crate::holds::held_until;
 use crate::read::Range;
-use crate::row::{Item, Row, json, number, text};
-use crate::runs::RunRecord;
-use crate::write::{Changes, Protects, Transaction};
-use crate::{RETENTION_DAYS, Store, Table, keys};
+use crate::row::{Item, Row, json, number};
+use crate::write::{Protects, Transaction};
+use crate::{Store, Table, keys};
 
 /// A tenant as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +93,14 @@ pub struct Head {
     pub full_completed_at_ms: Option<u64>,
     /// How many users the runs switched off lately.
     pub window: Window,
+    /// The schedules' occurrences that last started its runs.
+    pub started_for: LastStarts,
+    /// The revision of the settings that its last run works on.
+    pub last_revision: Option<u64>,
+    /// How many of its last runs FAILED, without one in between that did not.
+    pub failed_in_a_row: u64,
+    /// When the last of them did, in milliseconds since 1970.
+    pub failed_at_ms: Option<u64>,
 }
 
 impl Head {
@@ -129,6 +137,13 @@ impl Head {
             completed_at_ms: row.number_if_any("completed_at")?,
             full_completed_at_ms: row.number_if_any("full_completed_at")?,
             window: row.json_if_any("window")?.unwrap_or_default(),
+            started_for: LastStarts {
+                full_ms: row.number_if_any("full_for")?,
+                any_ms: row.number_if_any("any_for")?,
+            },
+            last_revision: row.number_if_any("last_revision")?,
+            failed_in_a_row: row.number_if_any("failed_in_a_row")?.unwrap_or_default(),
+            failed_at_ms: row.number_if_any("failed_at")?,
         })
     }
 }
@@ -152,17 +167,12 @@ impl Default for Head {
             completed_at_ms: None,
             full_completed_at_ms: None,
             window: Window::default(),
+            started_for: LastStarts::default(),
+            last_revision: None,
+            failed_in_a_row: 0,
+            failed_at_ms: None,
         }
     }
-}
-
-/// What starting a run gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StartedRun {
-    /// A new run. Nobody has its lease yet.
-    Started(RunRef),
-    /// Another run is active.
-    AlreadyActive(RunRef),
 }
 
 impl Store {
@@ -271,9 +281,8 @@ impl Store {
         };
         self.query(range, |item| {
             let row = Row(item);
-            let id = TenantId::new(row.text("sk")?);
             marks.push(TenantMark {
-                id: id.map_err(|e| StoreError::Invalid(e.to_string()))?,
+                id: id_of(item)?,
                 removed: row.flag("removed").unwrap_or_default(),
                 changed_at_ms: row.number("changed_at").unwrap_or_default(),
             });
@@ -281,6 +290,25 @@ impl Store {
         })
         .await?;
         Ok(marks)
+    }
+
+    /// The ids of so many tenants at most, removed ones too, that come after this one.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn tenant_ids_after(
+        &self,
+        after: Option<&TenantId>,
+        count_max: i32,
+    ) -> Result<Vec<TenantId>, StoreError> {
+        let range = Range {
+            attributes: Some(&["pk", "sk"]),
+            page_max: Some(count_max),
+            ..Range::of(Table::Coordination, keys::TENANTS_PARTITION)
+        };
+        let start = after.map(|id| keys::tenant(id).item());
+        let page = self.query_page(&range, start).await?;
+        page.items.iter().map(id_of).collect()
     }
 
     /// A tenant's head; that of a tenant that never ran is new.
@@ -291,119 +319,6 @@ impl Store {
         let item = self.get(Table::Coordination, &keys::head(tenant)).await?;
         item.as_ref()
             .map_or_else(|| Ok(Head::default()), Head::read)
-    }
-
-    /// Starts a run on a snapshot of the tenant's settings. Its lease is free. A delta run that has
-    /// nothing to go on from is started as a full one.
-    ///
-    /// # Errors
-    /// [`StoreError::Changed`] when the settings or the head changed at the same moment.
-    pub async fn start_run(
-        &self,
-        tenant: &TenantRecord,
-        mode: RunMode,
-    ) -> Result<StartedRun, StoreError> {
-        let id = &tenant.settings.id;
-        let head = self.head(id).await?;
-        if let Some(active) = head.active_run {
-            let active = RunRef {
-                tenant: id.clone(),
-                run: active,
-            };
-            if mode == RunMode::Full {
-                self.ask_for_full(&active).await?;
-            }
-            return Ok(StartedRun::AlreadyActive(active));
-        }
-        let run = RunRef {
-            tenant: id.clone(),
-            run: head.next_run,
-        };
-        let mode = head.mode(mode, &mapping(&tenant.settings)?);
-        let mut next = Changes::new()
-            .set("next_run", number(run.run + 1))
-            .set("active_run", number(run.run));
-        if mode == RunMode::Full {
-            next = next.remove("wants_full");
-        }
-        let now_ms = self.ambient.now_ms();
-        let limits = &tenant.settings.limits;
-        let deadline_ms = now_ms + limits.run_deadline_minutes * 60_000;
-        let ttl_s = deadline_ms / 1_000 + RETENTION_DAYS * 86_400;
-        let mut run_item = keys::run(&run).with([
-            ("tenant", text(id.as_str())),
-            ("run", number(run.run)),
-            ("mode", text(mode.name())),
-            ("state", text(RunState::Enumerating.stored_name())),
-            ("generation", number(1)),
-            ("last_page", number(0)),
-            ("sightings", number(0)),
-            ("unknown", number(0)),
-            ("earlier_pages", number(0)),
-            ("mapping", text(mapping(&tenant.settings)?)),
-            ("lease_ms", number(limits.lease_ms())),
-            ("settings_revision", number(tenant.revision)),
-            ("started_at", number(now_ms)),
-            ("deadline_at", number(deadline_ms)),
-            ("ttl", number(ttl_s)),
-        ]);
-        if let Some(link) = &head.delta_link {
-            run_item.insert("delta_from".into(), text(link));
-        }
-        let snapshot = keys::snapshot(&run).with([
-            ("settings", json(&tenant.settings)?),
-            ("revision", number(tenant.revision)),
-            ("ttl", number(ttl_s)),
-        ]);
-        Transaction::new(self)
-            .check(
-                Protects::Read("the tenant's settings"),
-                Table::Coordination,
-                &keys::tenant(id),
-                &revision_is(tenant.revision),
-            )
-            .update(
-                Protects::Read("the tenant's active run"),
-                Table::Coordination,
-                &keys::head(id),
-                &next,
-                &next_run_is(run.run),
-            )
-            .put(
-                Protects::Read("the run"),
-                Table::Coordination,
-                run_item,
-                &absent(),
-            )
-            .put(
-                Protects::Read("the run's settings"),
-                Table::Coordination,
-                snapshot,
-                &absent(),
-            )
-            .send()
-            .await?;
-        Ok(StartedRun::Started(run))
-    }
-
-    /// A full run that meets a delta run, or an approved plan, is not lost: the next run will be one.
-    async fn ask_for_full(&self, active: &RunRef) -> Result<(), StoreError> {
-        let record = self.run(active).await?;
-        // The plan that a person approved looks at nobody else.
-        let looks_at_all = |it: RunRecord| it.mode == RunMode::Full && it.approved.is_none();
-        if record.is_none_or(looks_at_all) {
-            return Ok(());
-        }
-        Transaction::new(self)
-            .update(
-                Protects::Read("the tenant's active run"),
-                Table::Coordination,
-                &keys::head(&active.tenant),
-                &Changes::new().set("wants_full", AttributeValue::Bool(true)),
-                &active_run_is(active.run),
-            )
-            .send()
-            .await
     }
 
     /// The settings that a run works on.
@@ -421,7 +336,6 @@ impl Store {
     }
 }
 
-/// What of a user is mapped to what, as text.
-fn mapping(settings: &TenantSettings) -> Result<String, StoreError> {
-    serde_json::to_string(&settings.attributes).map_err(|e| StoreError::Invalid(e.to_string()))
+fn id_of(item: &Item) -> Result<TenantId, StoreError> {
+    TenantId::new(Row(item).text("sk")?).map_err(|e| StoreError::Invalid(e.to_string()))
 }

@@ -2,7 +2,8 @@
 //! personal; one that is lost or doubled costs time, never truth.
 
 use aws_sdk_sqs::Client;
-use rollcall_core::ids::RunRef;
+use rollcall_core::ids::{RunRef, TenantId};
+use rollcall_core::run::RunMode;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HandlerError;
@@ -45,6 +46,40 @@ const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
+/// Wakes the enumerator for one tenant: a schedule fired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StartBell {
+    pub(crate) tenant: TenantId,
+    #[serde(flatten)]
+    pub(crate) occurrence: Occurrence,
+}
+
+/// Wakes the enumerator for the tenants that come after one, or for the first ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FanOutBell {
+    #[serde(flatten)]
+    pub(crate) occurrence: Occurrence,
+    pub(crate) after: Option<TenantId>,
+}
+
+/// A schedule that fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Occurrence {
+    /// The runs that it starts, where a tenant has no schedule of its own.
+    pub(crate) fires: RunMode,
+    /// When it was due, in milliseconds since 1970: its name, however often and late it is told.
+    pub(crate) at_ms: u64,
+}
+
+/// What wakes the enumerator.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum EnumeratorBell {
+    Run(RunBell),
+    Start(StartBell),
+    FanOut(FanOutBell),
+}
+
 /// Wakes a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BatchBell {
@@ -59,6 +94,9 @@ pub(crate) struct BatchBell {
 
 /// What a message is about, for the log.
 pub(crate) trait Place {
+    fn tenant(&self) -> Option<&TenantId> {
+        self.run().map(|run| &run.tenant)
+    }
     fn run(&self) -> Option<&RunRef>;
     /// Generation and page, if it is about a batch.
     fn batch(&self) -> Option<(u32, u32)> {
@@ -69,6 +107,23 @@ pub(crate) trait Place {
 impl Place for RunBell {
     fn run(&self) -> Option<&RunRef> {
         Some(&self.run)
+    }
+}
+
+impl Place for EnumeratorBell {
+    fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Run(bell) => Some(&bell.run.tenant),
+            Self::Start(bell) => Some(&bell.tenant),
+            Self::FanOut(_) => None,
+        }
+    }
+
+    fn run(&self) -> Option<&RunRef> {
+        match self {
+            Self::Run(bell) => Some(&bell.run),
+            Self::Start(_) | Self::FanOut(_) => None,
+        }
     }
 }
 
@@ -104,8 +159,25 @@ impl Doorbell {
     }
 
     async fn run(&self, url: &str, run: &RunRef, revert: bool) -> Result<(), HandlerError> {
-        let run = run.clone();
-        self.send(url, &RunBell { run, revert }, 0).await
+        let (of, run) = (&run.tenant, run.clone());
+        self.send(url, Some(of), &RunBell { run, revert }, 0).await
+    }
+
+    /// Rings for a tenant's start, so many seconds from now.
+    pub(crate) async fn start(&self, bell: &StartBell, delay_s: u64) -> Result<(), HandlerError> {
+        let url = &self.0.enumerate_url;
+        self.send(url, Some(&bell.tenant), bell, delay_s * 1_000)
+            .await
+    }
+
+    /// Rings for the tenants that come next, so many seconds from now.
+    pub(crate) async fn fan_out(
+        &self,
+        bell: &FanOutBell,
+        delay_s: u64,
+    ) -> Result<(), HandlerError> {
+        let url = &self.0.enumerate_url;
+        self.send(url, None, bell, delay_s * 1_000).await
     }
 
     pub(crate) async fn batch(
@@ -120,7 +192,8 @@ impl Doorbell {
             page,
             waits: 0,
         };
-        self.send(&self.0.batch_url, &bell, 0).await
+        self.send(&self.0.batch_url, Some(&run.tenant), &bell, 0)
+            .await
     }
 
     /// Rings again for a batch that has to wait for earlier ones: soon at first, then less and less
@@ -131,12 +204,17 @@ impl Doorbell {
             .min(WAIT_MS_MAX);
         let waits = bell.waits.saturating_add(1);
         let bell = BatchBell { waits, ..bell };
-        self.send(&self.0.batch_url, &bell, delay_ms).await
+        let of = Some(&bell.run.tenant);
+        self.send(&self.0.batch_url, of, &bell, delay_ms).await
     }
 
+    /// Sends a message. With a tenant, the tenants take turns: one with a long backlog does not make
+    /// another's messages wait.
+    /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html>
     async fn send(
         &self,
         url: &str,
+        of: Option<&TenantId>,
         bell: &impl Serialize,
         delay_ms: u64,
     ) -> Result<(), HandlerError> {
@@ -147,6 +225,7 @@ impl Doorbell {
             .send_message()
             .queue_url(url)
             .message_body(body)
+            .set_message_group_id(of.map(|tenant| tenant.as_str().to_owned()))
             .delay_seconds(i32::try_from(delay_s).unwrap_or(0))
             .send()
             .await

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use jiff::Timestamp;
 use rollcall_ambient::Ambient;
 use rollcall_core::ids::TenantId;
 use rollcall_core::run::RunMode;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use crate::app::App;
-use crate::doorbell::{BatchBell, Place, RunBell};
+use crate::doorbell::{BatchBell, EnumeratorBell, FanOutBell, Occurrence, Place, RunBell};
 use crate::error::HandlerError;
 
 /// What a schedule sends.
@@ -23,8 +24,29 @@ use crate::error::HandlerError;
 #[serde(deny_unknown_fields)]
 struct Scheduled {
     schedule: Schedule,
+    /// Whose runs somebody asks for, whatever their schedules say; all tenants' if it is not given.
     #[serde(default)]
     tenants: Option<Vec<TenantId>>,
+    /// When it was due. What has no such moment was asked for by hand.
+    #[serde(default)]
+    at: Option<String>,
+}
+
+/// What EventBridge Scheduler puts the moment in the place of.
+/// <https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html>
+const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
+
+/// When a schedule was due, in milliseconds since 1970. An emulator of EventBridge that does not know the
+/// attribute leaves its name there: then it is due now.
+fn due_ms(at: &str, now_ms: u64) -> Result<u64, HandlerError> {
+    if at == SCHEDULED_TIME {
+        return Ok(now_ms);
+    }
+    let due: Timestamp = at
+        .parse()
+        .map_err(|_| HandlerError::BadEvent(format!("at is {at:?}, and no moment")))?;
+    u64::try_from(due.as_millisecond())
+        .map_err(|_| HandlerError::BadEvent(format!("at is {at:?}, before 1970")))
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -55,22 +77,38 @@ impl App {
             Some(Scheduled {
                 schedule: schedule @ (Schedule::Full | Schedule::Delta),
                 tenants,
+                at,
             }) => {
                 let mode = match schedule {
                     Schedule::Delta => RunMode::Delta,
                     _ => RunMode::Full,
                 };
-                let report =
-                    boxed(async move { app.start(tenants.as_deref(), mode).await }).await?;
+                let report = match at {
+                    None => boxed(async move { app.start(tenants.as_deref(), mode).await }).await?,
+                    Some(at) => {
+                        let at_ms = due_ms(&at, self.ambient.now_ms())?;
+                        let first = FanOutBell {
+                            occurrence: Occurrence { fires: mode, at_ms },
+                            after: None,
+                        };
+                        boxed(async move { app.fan_out(&first).await }).await?
+                    }
+                };
                 serde_json::to_value(report).map_err(|e| HandlerError::BadEvent(e.to_string()))
             }
             Some(_) => Err(HandlerError::BadEvent(
                 "the enumerator has no such schedule".into(),
             )),
             None => {
-                each_message(event, &self.ambient, stop_at_ms, |bell: RunBell| {
+                each_message(event, &self.ambient, stop_at_ms, |bell: EnumeratorBell| {
                     let app = app.clone();
-                    boxed(async move { app.enumerate(&bell.run, stop_at_ms).await })
+                    boxed(async move {
+                        match bell {
+                            EnumeratorBell::Run(bell) => app.enumerate(&bell.run, stop_at_ms).await,
+                            EnumeratorBell::Start(bell) => app.start_due(&bell).await.map(drop),
+                            EnumeratorBell::FanOut(bell) => app.fan_out(&bell).await.map(drop),
+                        }
+                    })
                 })
                 .await
             }
@@ -157,7 +195,7 @@ async fn each_message<Bell: DeserializeOwned + Place>(
         let Some(bell) = read_bell::<Bell>(&message) else {
             continue;
         };
-        let (of, batch) = (bell.run().cloned(), bell.batch());
+        let (tenant, run, batch) = (bell.tenant().cloned(), bell.run().cloned(), bell.batch());
         if ambient.now_ms() >= stop_at_ms {
             warn!(
                 event = "message_given_back",
@@ -166,8 +204,8 @@ async fn each_message<Bell: DeserializeOwned + Place>(
             failures.push(json!({ "itemIdentifier": message.message_id }));
         } else if let Err(problem) = step(bell).await {
             error!(event = "message_failed", message_id = message.message_id,
-                tenant = of.as_ref().map(|it| tracing::field::display(&it.tenant)),
-                run = of.as_ref().map(|it| it.run),
+                tenant = tenant.as_ref().map(tracing::field::display),
+                run = run.as_ref().map(|it| it.run),
                 generation = batch.map(|it| it.0), page = batch.map(|it| it.1), error = %problem);
             failures.push(json!({ "itemIdentifier": message.message_id }));
         }

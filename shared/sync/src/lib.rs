@@ -19,6 +19,7 @@ mod doorbell;
 mod enumerate;
 mod error;
 mod events;
+mod fan_out;
 mod fetch;
 mod finalize;
 mod keep;

@@ -1,12 +1,13 @@
-//! Starting runs, when the schedule or a person asks.
+//! Starting runs, when a person asks, or when they are due.
 
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::RunMode;
-use rollcall_store::{StartedRun, StoreError, TenantMark};
+use rollcall_store::{DueRun, StartedRun, StoreError, TenantMark};
 use serde::Serialize;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::app::App;
+use crate::doorbell::StartBell;
 use crate::error::HandlerError;
 
 /// How often a start that met another change of the same tenant is tried again.
@@ -15,12 +16,12 @@ const START_ATTEMPTS_MAX: u32 = 5;
 /// What a start did.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct StartReport {
-    runs: Vec<Started>,
-    failed: Vec<NotStarted>,
+    pub(crate) runs: Vec<Started>,
+    pub(crate) failed: Vec<NotStarted>,
 }
 
 #[derive(Debug, Serialize)]
-struct Started {
+pub(crate) struct Started {
     #[serde(flatten)]
     run: RunRef,
     /// Whether the run was active already.
@@ -28,9 +29,9 @@ struct Started {
 }
 
 #[derive(Debug, Serialize)]
-struct NotStarted {
-    tenant: TenantId,
-    error: String,
+pub(crate) struct NotStarted {
+    pub(crate) tenant: TenantId,
+    pub(crate) error: String,
 }
 
 impl App {
@@ -77,6 +78,43 @@ impl App {
                 other => break other?,
             }
         };
+        self.started(started).await.map(Some)
+    }
+
+    /// Starts what is due for a tenant now that a schedule fires, if anything is.
+    pub(crate) async fn start_due(
+        &self,
+        bell: &StartBell,
+    ) -> Result<Option<Started>, HandlerError> {
+        let (id, occurrence) = (&bell.tenant, bell.occurrence);
+        let mut attempt = 1;
+        let due = loop {
+            let tenant = self.store.tenant(id).await?;
+            let Some(tenant) = tenant.filter(|tenant| !tenant.removed) else {
+                return Ok(None);
+            };
+            let start = self
+                .store
+                .start_due_run(&tenant, occurrence.fires, occurrence.at_ms);
+            match start.await {
+                Err(StoreError::Changed { .. }) if attempt < START_ATTEMPTS_MAX => attempt += 1,
+                other => break other?,
+            }
+        };
+        match due {
+            DueRun::NotDue => Ok(None),
+            DueRun::Rests {
+                failed_in_a_row,
+                until_ms,
+            } => {
+                warn!(event = "tenant_rests", tenant = %id, failed_in_a_row, until_ms);
+                Ok(None)
+            }
+            DueRun::Due(started) => self.started(started).await.map(Some),
+        }
+    }
+
+    async fn started(&self, started: StartedRun) -> Result<Started, HandlerError> {
         let (run, joined) = match started {
             StartedRun::Started(run) => (run, false),
             StartedRun::AlreadyActive(run) => (run, true),
@@ -85,6 +123,6 @@ impl App {
         if !joined {
             self.doorbell.enumerate(&run).await?;
         }
-        Ok(Some(Started { run, joined }))
+        Ok(Started { run, joined })
     }
 }

@@ -45,7 +45,8 @@ impl Sqs {
 
     pub(super) fn send_message(&self, request: request::SendMessage) -> Result<Value, SqsError> {
         let name = queue_name(request.queue_url)?;
-        let draft = draft(request.message_body, request.message_attributes)?;
+        let group = request.message_group_id.as_deref();
+        let draft = draft(request.message_body, request.message_attributes, group)?;
         self.send(&name, draft, request.delay_seconds)
     }
 
@@ -59,7 +60,9 @@ impl Sqs {
         let mut total_bytes = 0;
         let mut drafts = BTreeMap::new();
         for entry in &request.entries {
-            let draft = draft(entry.message_body.clone(), entry.message_attributes.clone());
+            let group = entry.message_group_id.as_deref();
+            let (body, attributes) = (&entry.message_body, &entry.message_attributes);
+            let draft = draft(body.clone(), attributes.clone(), group);
             total_bytes += draft.as_ref().map_or(0, Draft::bytes);
             drafts.insert(entry.id.clone(), draft);
         }
@@ -244,8 +247,13 @@ impl Sqs {
 fn draft(
     body: Option<String>,
     attributes: BTreeMap<String, AttributeValue>,
+    group: Option<&str>,
 ) -> Result<Draft, SqsError> {
-    Draft::new(required(body, "MessageBody")?, attributes)
+    let draft = Draft::new(required(body, "MessageBody")?, attributes)?;
+    match group {
+        Some(group) => draft.in_group(group),
+        None => Ok(draft),
+    }
 }
 
 fn messages(found: &[Delivery], wanted: &Wanted) -> Result<Value, SqsError> {
@@ -271,6 +279,7 @@ fn message(delivery: &Delivery, wanted: &Wanted) -> Result<Value, SqsError> {
             "ApproximateFirstReceiveTimestamp" => {
                 message.first_received_ms.map(|time| time.to_string())
             }
+            "MessageGroupId" => message.draft.group().as_deref().map(str::to_owned),
             "DeadLetterQueueSourceArn" => message.dead_letter_source_arn.clone(),
             _ => None,
         };

@@ -25,6 +25,7 @@ mod plans;
 mod races;
 mod reads;
 mod reverts;
+mod starts;
 mod tenants;
 mod transitions;
 mod users;
