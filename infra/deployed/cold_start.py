@@ -78,6 +78,7 @@ def start(program):
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
+        "ROLLCALL_METRICS_NAMESPACE": "Rollcall",
         "ROLLCALL_DIRECTORY_TABLE": "directory",
         "ROLLCALL_COORDINATION_TABLE": "coordination",
         "ROLLCALL_ENUMERATE_QUEUE_URL": queue,
