@@ -1,5 +1,6 @@
 // Real runs over the local stack against the emulator of Microsoft Graph, and the page of each: of a run
-// that completed, one that is held, one that failed, a large one, and one whose functions were killed.
+// that completed, one that is held, one that failed, a large one, and one whose functions were killed. And the
+// page of the tenants that `serve` shows.
 //
 //   node make.mjs BINARIES FOLDER
 
@@ -8,13 +9,15 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
+import { setTimeout } from "node:timers/promises";
 
 const [binaries, folder] = process.argv.slice(2).map((path) => resolve(path));
 
 // How long one call of the command line may take, in milliseconds: a sync of 5,000 users takes a
 // fiftieth of it.
 const CALL_MS_MAX = 600_000;
+// How long `serve` may take to stop, in milliseconds: calls under way may end, within ten seconds.
+const STOP_MS_MAX = 30_000;
 // After so many milliseconds a sync is killed, in the midst of its pages.
 const KILLED_AFTER_MS = 2_500;
 
@@ -108,9 +111,35 @@ lease_seconds = 2
   async killed() {
     const args = this.command(["sync", "--logs", this.lines]);
     const sync = spawn(join(binaries, "rollcall"), args, { ...this.options, stdio: "ignore" });
-    await pause(KILLED_AFTER_MS);
+    await setTimeout(KILLED_AFTER_MS);
     sync.kill("SIGKILL");
     await new Promise((done) => sync.once("exit", done));
+  }
+
+  // The page of the tenants, and that of a run, as they are served.
+  async served(name, run) {
+    const args = ["--local", join(this.data, "stack"), "serve", "--port", "0"];
+    const serve = spawn(join(binaries, "rollcall"), args, { ...this.options, stdio: ["ignore", "ignore", "pipe"] });
+    const exited = new Promise((done) => serve.once("exit", done));
+    try {
+      for await (const line of createInterface({ input: serve.stderr })) {
+        const address = line.match(/http:\/\/127\.0\.0\.1:\d+\//)?.[0];
+        if (!address) continue;
+        const pages = { [`${name}-tenants`]: "", [`${name}-run`]: `runs/contoso/${run.run}` };
+        for (const [page, path] of Object.entries(pages)) {
+          const answer = await fetch(`${address}${path}`);
+          if (!answer.ok) throw new Error(`${path} is answered with ${answer.status}`);
+          writeFileSync(join(folder, `${page}.html`), await answer.text());
+        }
+        return;
+      }
+      throw new Error("serve has ended");
+    } finally {
+      serve.stderr.resume();
+      serve.kill("SIGINT");
+      const killed = setTimeout(STOP_MS_MAX, "late", { ref: false });
+      if ((await Promise.race([exited, killed])) === "late") serve.kill("SIGKILL");
+    }
   }
 
   report(name, run, ...more) {
@@ -142,6 +171,7 @@ async function small() {
   world.report("failed", failed);
   world.report("failed-lines", failed, "--from-logs", world.lines);
   await world.ask("heal");
+  await world.served("served", held);
   world.call(0, "hold", "approve", "contoso/3", "--plan", held.held.plan, "--logs", world.lines);
   world.report("released-lines", held, "--from-logs", world.lines);
   await world.end();

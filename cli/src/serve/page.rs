@@ -70,9 +70,9 @@ fn tenants(standings: &[Standing]) -> Markup {
     html! {
         section aria-labelledby="each" {
             h2 #each { "Each tenant" }
-            div.scroll role="region" aria-labelledby="each" tabindex="0" {
+            div.scroll role="region" aria-labelledby="runs" tabindex="0" {
                 table {
-                    caption { "What each tenant's runs do" }
+                    caption #runs { "What each tenant's runs do" }
                     thead {
                         tr {
                             th scope="col" { "Tenant" }
