@@ -13,7 +13,7 @@ mod table;
 mod tests;
 mod trial;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -100,7 +100,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
     let program = scratch::build(sources, &catalogue::load()?)?;
     let trials = trial::hunt(&program, &bugs, options.seeds_max, &known)?;
     let asleep = sleep(&program, &trials, options.quick)?;
-    say(&asleep.to_string())?;
+    say(&format!("with every bug asleep: {asleep}"))?;
     let table = table::markdown(&trials);
     say(&format!("\n{table}"))?;
     let outcome = Outcome {
@@ -119,24 +119,20 @@ pub fn run(options: &Options) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The same seeds with every bug asleep: all up to the hardest, or only those that showed a bug.
+/// The same seeds with every bug asleep: those that showed a bug, and all up to the hardest if there is time.
 fn sleep(program: &Program, trials: &[Trial], is_quick: bool) -> Result<Verdict> {
-    let seeds: BTreeSet<_> = trials.iter().filter_map(Trial::seeds).collect();
-    if !is_quick {
-        let hardest = seeds.last().copied().unwrap_or(1);
-        say(&format!(
-            "\nall bugs asleep: {hardest} seeds, as many as the hardest bug needed"
-        ))?;
-        return trial::judge(program, NO_BUG, 1, hardest);
+    let mut asleep = trials.iter().map(|it| &it.asleep);
+    if let Some(failed) = asleep.find(|it| **it != Verdict::Passed) {
+        return Ok(failed.clone());
     }
-    say(&format!("\nall bugs asleep: the {} seeds", seeds.len()))?;
-    for seed in seeds {
-        let verdict = trial::judge(program, NO_BUG, seed, 1)?;
-        if verdict != Verdict::Passed {
-            return Ok(verdict);
-        }
-    }
-    Ok(Verdict::Passed)
+    let hardest = trials.iter().filter_map(Trial::seeds).max();
+    let (Some(hardest), false) = (hardest, is_quick) else {
+        return Ok(Verdict::Passed);
+    };
+    say(&format!(
+        "\nall bugs asleep: {hardest} seeds, as many as the hardest bug needed"
+    ))?;
+    trial::judge(program, NO_BUG, 1, hardest)
 }
 
 fn chosen(bugs: Vec<Bug>, only: &[String]) -> Result<Vec<Bug>> {
@@ -154,8 +150,8 @@ fn chosen(bugs: Vec<Bug>, only: &[String]) -> Result<Vec<Bug>> {
 fn tell(trials: &[Trial], asleep: &Verdict) -> Result<()> {
     for trial in trials.iter().filter(|it| it.seeds().is_none()) {
         say(&format!(
-            "NOT CAUGHT: {} ({}): {}. A check or a circumstance is missing, or the bug is none.",
-            trial.bug.name, trial.bug.breaks, trial.verdict
+            "NOT CAUGHT: {trial} ({}). A check or a circumstance is missing, or the bug is none.",
+            trial.bug.breaks
         ))?;
     }
     if *asleep != Verdict::Passed {

@@ -5,14 +5,15 @@ use std::fmt;
 use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 
 use super::catalogue::{AWAKE, Bug};
 use super::child;
-use super::say;
 use super::scratch::Program;
+use super::{NO_BUG, say};
 
 /// How long all seeds of one bug may take, in seconds. A bug that stops the simulation itself is
 /// ended by this.
@@ -51,14 +52,39 @@ impl fmt::Display for Verdict {
 pub(super) struct Trial {
     pub(super) bug: Bug,
     pub(super) verdict: Verdict,
+    /// What the seed that failed says with every bug asleep. If it fails then too, no check saw the bug.
+    pub(super) asleep: Verdict,
 }
 
 impl Trial {
+    fn of(program: &Program, bug: &Bug, verdict: Verdict) -> Result<Self> {
+        let asleep = match verdict {
+            Verdict::Failed { seed, .. } => judge(program, NO_BUG, seed, 1)?,
+            Verdict::Passed | Verdict::TookTooLong | Verdict::Mute(_) => Verdict::Passed,
+        };
+        let bug = bug.clone();
+        Ok(Self {
+            bug,
+            verdict,
+            asleep,
+        })
+    }
+
     /// How many seeds it took; `None` if no check saw it.
     pub(super) fn seeds(&self) -> Option<u64> {
-        match self.verdict {
-            Verdict::Failed { seed, .. } => Some(seed),
-            Verdict::Passed | Verdict::TookTooLong | Verdict::Mute(_) => None,
+        match (&self.verdict, &self.asleep) {
+            (Verdict::Failed { seed, .. }, Verdict::Passed) => Some(*seed),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.bug.name, self.verdict)?;
+        match &self.asleep {
+            Verdict::Passed => Ok(()),
+            asleep => write!(f, "; but with every bug asleep, too: {asleep}"),
         }
     }
 }
@@ -91,9 +117,8 @@ pub(super) fn hunt(
                 Verdict::Passed => judge(program, &bug.name, 1, seeds_max)?,
                 seen => seen,
             };
-            say(&format!("{}: {verdict}", bug.name))?;
-            let bug = bug.clone();
-            let trial = Trial { bug, verdict };
+            let trial = Trial::of(program, bug, verdict)?;
+            say(&trial.to_string())?;
             found.lock().map_err(|_| broken())?.push((at, trial));
         }
     };
@@ -114,7 +139,10 @@ fn broken() -> anyhow::Error {
 
 /// Runs so many seeds with one bug awake, until a seed fails.
 pub(super) fn judge(program: &Program, name: &str, first: u64, count: u64) -> Result<Verdict> {
-    let log = program.logs.join(format!("{name}.out"));
+    // Two bugs may be seen by one seed, at the same time.
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let log = program.logs.join(format!("{name}-{call}.out"));
     let mut command = Command::new(&program.path);
     command
         .args(["--from", &first.to_string()])
