@@ -35,8 +35,11 @@ SWEEP_S = 3
 ROUND_S_MAX = 300
 # Of so many runs at least one had a function killed at work: a blow that hits nobody proves nothing.
 KILLS_ONE_IN = 2
-# Long enough to get to the page that hangs, on a machine that does other work as well.
-TIMEOUT_S = 15
+# How long the page hangs on which the enumerator is stopped: long enough to be met there on a machine that does
+# other work as well, and shorter than the function waits for an answer.
+HANGS_MS = 18_000
+# The enumerator's time-out there: it would stop by itself when a quarter of it is left, and still waits then.
+TIMEOUT_S = 30
 
 
 class Sweeps:
@@ -69,7 +72,7 @@ def a_timeout(stack, graph, run):
     timeout = stack.functions.get_function_configuration(FunctionName=name)["Timeout"]
     stack.functions.update_function_configuration(FunctionName=name, Timeout=TIMEOUT_S)
     graph.ask("rename timeout")
-    graph.ask("play users page 2 once: delay 4000")
+    graph.ask(f"play users page 2 once: delay {HANGS_MS}")
     stack.schedule("FullRunSchedule", [graph.tenant])
     run += 1
     wait(f"{graph.tenant}/{run}", RUN_S_MAX, lambda: stack.runs(graph.tenant).get(run))
