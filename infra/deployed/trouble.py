@@ -75,7 +75,13 @@ def a_timeout(stack, graph, run):
     graph.ask(f"play users page 2 once: delay {HANGS_MS}")
     stack.schedule("FullRunSchedule", [graph.tenant])
     run += 1
-    wait(f"{graph.tenant}/{run}", RUN_S_MAX, lambda: stack.runs(graph.tenant).get(run))
+
+    def is_at_page_2():
+        found = stack.runs(graph.tenant).get(run)
+        return found and found["pages"] == 1
+
+    # Not earlier: the invocation that starts the run is another one, whose time-out would be told to nobody.
+    wait(f"page 2 of {graph.tenant}/{run}", RUN_S_MAX, is_at_page_2)
     before = stack.aws.said(TIMED_OUT)
     for process in stack.aws.functions(name):
         stack.aws.signal(process, signal.SIGSTOP)
