@@ -114,6 +114,7 @@ NAMESPACE = {"Fn::Sub": "Rollcall/${AWS::StackName}"}
 WATCHED = {
     "HeldRuns",
     "FailedRuns",
+    "StartsLeftOut",
     "WrongScans",
     "UsersDeactivated",
     "FencedWrites",
@@ -778,6 +779,7 @@ class ThePolicy(unittest.TestCase):
     def test_notices_each_metric_of_the_functions_that_no_alarm_looks_at(self):
         for name, metric in {
             "HeldRunsAlarm": "HeldRuns",
+            "TenantRestsAlarm": "StartsLeftOut",
             "FullRunMissingAlarm": "SinceFullCompleted",
             "DeactivationsAlarm": "UsersDeactivated",
         }.items():

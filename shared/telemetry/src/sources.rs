@@ -182,6 +182,7 @@ pub const SOURCES: &[Source] = &[
         Counts::One,
         By::Field("reason", FAIL_REASONS),
     ),
+    count("tenant_rests", "StartsLeftOut", Counts::One, By::Nothing),
     count("scan_was_wrong", "WrongScans", Counts::One, By::Nothing),
     count("members_were_wrong", "WrongScans", Counts::One, By::Nothing),
     of_lease("lease_lost", "LeasesLost", Counts::One, "run"),

@@ -221,6 +221,16 @@ fn what_is_logged_is_counted_in_lines_that_cloudwatch_takes() {
     );
     assert_eq!(swept.len(), 1);
 
+    // A tenant that rests has no run that could be told.
+    let rests = lines(&|| {
+        tracing::warn!(event = "tenant_rests", tenant = %"contoso", failed_in_a_row = 3_u64,
+            until_ms = 1_u64);
+    });
+    assert_eq!(
+        values(&rests, "StartsLeftOut"),
+        [json!([[1.0], "Count", [], "contoso", null])]
+    );
+
     // A reason that nobody knows makes no metric of its own.
     let failed = lines(&|| {
         tracing::warn!(event = "run_failed", tenant = %"contoso", run = 12_u64, token = 2,
