@@ -4,6 +4,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::batch::BatchEvent;
 use rollcall_core::run::{RunEvent, RunState};
+use rollcall_core::schedule::LastStarts;
 
 use crate::row::{Item, number, text};
 use crate::tenants::Head;
@@ -125,6 +126,26 @@ pub(crate) fn chain_ends_at(generation: u32, page: u32, digest: Option<&str>) ->
 /// The tenant's last run failed.
 pub(crate) fn last_run_failed() -> Condition {
     Condition::new("attribute_exists(#failed_at)", &["failed_at"], [])
+}
+
+/// The occurrences that last started the tenant's runs are those that were read.
+pub(crate) fn started_for_is(last: LastStarts) -> Condition {
+    let full = match last.full_ms {
+        None => Condition::new("attribute_not_exists(#full_for)", &["full_for"], []),
+        Some(ms) => Condition::new(
+            "#full_for = :c_full_for",
+            &["full_for"],
+            [("full_for", number(ms))],
+        ),
+    };
+    full.and(match last.any_ms {
+        None => Condition::new("attribute_not_exists(#any_for)", &["any_for"], []),
+        Some(ms) => Condition::new(
+            "#any_for = :c_any_for",
+            &["any_for"],
+            [("any_for", number(ms))],
+        ),
+    })
 }
 
 /// No run of the tenant is being reverted.

@@ -64,7 +64,7 @@ pub use schema::LOGIN_INDEX;
 pub use standings::UserStanding;
 pub use starts::{DueRun, StartedRun};
 pub use survey::{Left, LeftAlone, Survey};
-pub use tenants::{Head, PutTenant, TenantMark, TenantRecord};
+pub use tenants::{Head, PutTenant, SomeTenants, TenantMark, TenantRecord};
 pub use users::{UserWrite, WRITES_PER_TRANSACTION_MAX};
 
 /// How long the items of a run are kept after its end, in days: the time in which a run can still

@@ -6,7 +6,9 @@ use rollcall_core::quarantine::rests_until_ms;
 use rollcall_core::run::{RunMode, RunState};
 use rollcall_core::settings::TenantSettings;
 
-use crate::conditions::{absent, active_run_is, last_run_failed, next_run_is, revision_is};
+use crate::conditions::{
+    absent, active_run_is, last_run_failed, next_run_is, revision_is, started_for_is,
+};
 use crate::error::StoreError;
 use crate::row::{Item, json, number, text};
 use crate::runs::RunRecord;
@@ -117,7 +119,7 @@ impl Store {
                 tenant: id.clone(),
                 run: active,
             };
-            self.meet(&active, mode, at_ms).await?;
+            self.meet(head, &active, mode, at_ms).await?;
             return Ok(StartedRun::AlreadyActive(active));
         }
         let run = RunRef {
@@ -134,7 +136,7 @@ impl Store {
             next = next.remove("wants_full");
         }
         if let Some(at_ms) = at_ms {
-            next = had(next, asked, at_ms);
+            next = had(next, head, asked, at_ms);
         }
         let now_ms = self.ambient.now_ms();
         let limits = &tenant.settings.limits;
@@ -189,6 +191,7 @@ impl Store {
     /// an occurrence that meets a run has had it.
     async fn meet(
         &self,
+        now: &Head,
         active: &RunRef,
         mode: RunMode,
         at_ms: Option<u64>,
@@ -203,8 +206,12 @@ impl Store {
         if wants_full {
             head = head.set("wants_full", AttributeValue::Bool(true));
         }
+        let mut is_as_read = active_run_is(active.run);
         match at_ms {
-            Some(at_ms) => head = had(head, mode, at_ms),
+            Some(at_ms) => {
+                head = had(head, now, mode, at_ms);
+                is_as_read = is_as_read.and(started_for_is(now.started_for));
+            }
             None if !wants_full => return Ok(()),
             None => {}
         }
@@ -214,7 +221,7 @@ impl Store {
                 Table::Coordination,
                 &keys::head(&active.tenant),
                 &head,
-                &active_run_is(active.run),
+                &is_as_read,
             )
             .send()
             .await
@@ -232,9 +239,11 @@ impl Head {
     }
 }
 
-/// The occurrence that was due at this moment has been had.
-fn had(head: Changes, mode: RunMode, at_ms: u64) -> Changes {
-    let head = head.set("any_for", number(at_ms));
+/// The occurrence that was due at this moment has been had. One that is told late, behind a later one of
+/// the other mode, does not undo that this one has been had too.
+fn had(head: Changes, now: &Head, mode: RunMode, at_ms: u64) -> Changes {
+    let any_ms = now.started_for.any_ms.unwrap_or_default().max(at_ms);
+    let head = head.set("any_for", number(any_ms));
     match mode {
         RunMode::Full => head.set("full_for", number(at_ms)),
         RunMode::Delta => head,

@@ -30,7 +30,7 @@ impl TenantRecord {
     fn read(item: &Item) -> Result<Self, StoreError> {
         let row = Row(item);
         Ok(Self {
-            settings: row.json("settings")?,
+            settings: settings_of(&id_of(item)?, item)?,
             revision: row.number("revision")?,
             removed: row.flag("removed")?,
         })
@@ -57,6 +57,15 @@ pub enum PutTenant {
     Changed,
     /// It was the same already.
     Same,
+}
+
+/// Some of the tenants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SomeTenants {
+    /// Their ids, in order.
+    pub ids: Vec<TenantId>,
+    /// The id after which there may be more.
+    pub more_after: Option<TenantId>,
 }
 
 /// A tenant's head: what its runs hand on to the next.
@@ -292,7 +301,8 @@ impl Store {
         Ok(marks)
     }
 
-    /// The ids of so many tenants at most, removed ones too, that come after this one.
+    /// The ids of so many tenants at most, removed ones too, that come after this one. They can be fewer
+    /// though there are more: settings are large, and one answer of DynamoDB is not.
     ///
     /// # Errors
     /// [`StoreError`] as DynamoDB answers.
@@ -300,7 +310,7 @@ impl Store {
         &self,
         after: Option<&TenantId>,
         count_max: i32,
-    ) -> Result<Vec<TenantId>, StoreError> {
+    ) -> Result<SomeTenants, StoreError> {
         let range = Range {
             attributes: Some(&["pk", "sk"]),
             page_max: Some(count_max),
@@ -308,7 +318,11 @@ impl Store {
         };
         let start = after.map(|id| keys::tenant(id).item());
         let page = self.query_page(&range, start).await?;
-        page.items.iter().map(id_of).collect()
+        let ids = page.items.iter().map(id_of);
+        Ok(SomeTenants {
+            ids: ids.collect::<Result<_, _>>()?,
+            more_after: page.last_key.as_ref().map(id_of).transpose()?,
+        })
     }
 
     /// A tenant's head; that of a tenant that never ran is new.
@@ -332,8 +346,22 @@ impl Store {
             item: format!("{} {}", key.pk, key.sk),
             detail: "is missing".into(),
         })?;
-        Row(&item).json("settings")
+        settings_of(&run.tenant, &item)
     }
+}
+
+/// Settings that are another tenant's would have its secret shown to this one's Graph, and its users
+/// written into this one's directory.
+fn settings_of(tenant: &TenantId, item: &Item) -> Result<TenantSettings, StoreError> {
+    let row = Row(item);
+    let settings: TenantSettings = row.json("settings")?;
+    if settings.id != *tenant {
+        return Err(StoreError::Corrupt {
+            item: format!("{} {}", row.text("pk")?, row.text("sk")?),
+            detail: format!("holds the settings of tenant {}", settings.id),
+        });
+    }
+    Ok(settings)
 }
 
 fn id_of(item: &Item) -> Result<TenantId, StoreError> {

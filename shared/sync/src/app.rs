@@ -8,6 +8,7 @@ use rollcall_graph::{GraphClient, GraphConfig, GraphError, Transport};
 use rollcall_store::{GraphUsage, RunRecord, Store, Usage};
 
 use crate::doorbell::{Doorbell, Queues};
+use crate::fan_out::Pace;
 use crate::secrets::Secrets;
 
 /// The time limit of one request to Graph, in milliseconds. The service answers within 3 seconds;
@@ -25,6 +26,7 @@ pub struct App {
     pub(crate) store: Store,
     pub(crate) doorbell: Doorbell,
     pub(crate) ambient: Ambient,
+    pub(crate) pace: Pace,
     secrets: Secrets,
     /// How Graph is reached, if not over the network.
     transport: Option<Arc<dyn Transport>>,
@@ -38,9 +40,16 @@ impl App {
             store,
             doorbell: Doorbell::new(queues),
             ambient,
+            pace: Pace::default(),
             secrets,
             transport: None,
         }
+    }
+
+    /// The same with schedules that start tenants at another pace.
+    #[must_use]
+    pub fn at_pace(self, pace: Pace) -> Self {
+        Self { pace, ..self }
     }
 
     /// The same with another way to reach Graph.

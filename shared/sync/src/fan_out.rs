@@ -13,11 +13,26 @@ use crate::doorbell::{FanOutBell, StartBell};
 use crate::error::HandlerError;
 use crate::start::{NotStarted, StartReport};
 
-/// How many tenants are gone through at once: some seconds of an invocation.
-const TENANTS_AT_ONCE: i32 = 100;
-/// How many runs begin in a second: a thousand tenants in less than four minutes, and no more
-/// enumerators at once than Lambda and Graph give to the small ones among them.
-const STARTS_PER_SECOND: u64 = 5;
+/// How fast the starts of a schedule follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How many tenants are gone through at once.
+    pub tenants_at_once: u16,
+    /// How many runs begin in a second.
+    pub starts_per_second: u16,
+}
+
+impl Default for Pace {
+    /// Some seconds of an invocation at once; and a thousand tenants in less than four minutes, with no
+    /// more enumerators at once than Lambda and Graph give to the small ones among them.
+    fn default() -> Self {
+        Self {
+            tenants_at_once: 100,
+            starts_per_second: 5,
+        }
+    }
+}
+
 /// When a start that failed is tried again, in seconds. From then on the queue tries it.
 const AGAIN_S: u64 = 30;
 
@@ -25,24 +40,28 @@ impl App {
     /// Starts what is due for the next tenants, or rings for it, and rings for those after them.
     pub(crate) async fn fan_out(&self, bell: &FanOutBell) -> Result<StartReport, HandlerError> {
         let after = bell.after.as_ref();
-        let ids = self.store.tenant_ids_after(after, TENANTS_AT_ONCE).await?;
-        let window_s = ids.len() as u64 / STARTS_PER_SECOND;
+        let Pace {
+            tenants_at_once,
+            starts_per_second,
+        } = self.pace;
+        let at_once = tenants_at_once.into();
+        let tenants = self.store.tenant_ids_after(after, at_once).await?;
+        let window_s = tenants.ids.len() as u64 / u64::from(starts_per_second.max(1));
         let mut report = StartReport::default();
-        for id in &ids {
+        for id in tenants.ids {
+            let delay_s = delay_s(&id, window_s);
             let start = StartBell {
-                tenant: id.clone(),
+                tenant: id,
                 occurrence: bell.occurrence,
             };
-            match delay_s(id, window_s) {
+            match delay_s {
                 0 => self.start_now(start, &mut report).await?,
                 delay_s => self.doorbell.start(&start, delay_s).await?,
             }
         }
-        if let Some(last) = ids.last()
-            && ids.len() as u64 >= u64::from(TENANTS_AT_ONCE.unsigned_abs())
-        {
+        if tenants.more_after.is_some() {
             let next = FanOutBell {
-                after: Some(last.clone()),
+                after: tenants.more_after,
                 ..bell.clone()
             };
             self.doorbell.fan_out(&next, window_s).await?;

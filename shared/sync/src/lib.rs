@@ -38,5 +38,6 @@ pub use app::{App, graph_client};
 pub use doorbell::Queues;
 pub use error::HandlerError;
 pub use events::stop_at_ms;
+pub use fan_out::Pace;
 pub use release::reject;
 pub use secrets::{Aws, Secrets};

@@ -3,6 +3,7 @@
 use rollcall_core::run::RunMode;
 use rollcall_core::schedule::When;
 use rollcall_store::{DueRun, RunStep, StartedRun, Store, TenantRecord};
+use serde_json::json;
 
 use crate::values::{other_settings, settings};
 use crate::wire::Wire;
@@ -197,23 +198,87 @@ async fn a_run_that_is_given_up_twice_counts_once() {
     assert_eq!(head.failed_at_ms, Some(world.now_ms()));
 }
 
+/// How many tenants each answer has, of all that there are, who are these.
+async fn gone_through(world: &World, count_max: i32, names: &[String]) -> Vec<usize> {
+    let (mut seen, mut counts, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let some = world.store.tenant_ids_after(after.as_ref(), count_max);
+        let some = some.await.unwrap();
+        counts.push(some.ids.len());
+        seen.extend(some.ids.iter().map(ToString::to_string));
+        after = some.more_after;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, names);
+    counts
+}
+
 #[tokio::test]
 async fn tenants_are_gone_through_page_by_page() {
     let world = World::start().await;
-    for name in ["a", "b", "c", "d", "e"] {
+    let names = ["a", "b", "c", "d", "e"].map(str::to_owned);
+    for name in &names {
         world.tenant(name).await;
     }
-    let mut seen = Vec::new();
-    let mut after = None;
-    loop {
-        let ids = world
-            .store
-            .tenant_ids_after(after.as_ref(), 2)
-            .await
-            .unwrap();
-        let Some(last) = ids.last() else { break };
-        after = Some(last.clone());
-        seen.extend(ids.iter().map(ToString::to_string));
+    assert_eq!(gone_through(&world, 2, &names).await, [2, 2, 1]);
+}
+
+#[tokio::test]
+async fn tenants_whose_settings_are_more_than_an_answer_holds_are_gone_through_all_the_same() {
+    let world = World::start().await;
+    let names: Vec<_> = (10..40).map(|nth| format!("t{nth}")).collect();
+    let label = "x".repeat(59);
+    let domain = |nth| format!("d{nth}.{label}.{label}.{label}.{label}.example");
+    let domains: Vec<_> = (0..200).map(domain).collect();
+    for name in &names {
+        let mut large = settings(name);
+        large.scope = serde_json::from_value(json!({ "domains": domains })).unwrap();
+        world.store.put_tenant(&large).await.unwrap();
     }
-    assert_eq!(seen, ["a", "b", "c", "d", "e"]);
+    let counts = gone_through(&world, 100, &names).await;
+    assert!(counts.len() > 1, "{counts:?}: an answer holds a megabyte");
+}
+
+#[tokio::test]
+async fn an_occurrence_that_is_told_late_does_not_undo_that_a_later_one_was_had() {
+    let world = World::start().await;
+    let tenant = world.tenant("t").await;
+    // The full run of an hour ago is told behind the delta of now: it starts, or meets another run.
+    for (nth, is_active) in [false, true].into_iter().enumerate() {
+        let now_ms = (nth as u64 + 1) * 10 * HOUR_MS;
+        let run = run_of(due(&world, &tenant, RunMode::Delta, now_ms).await);
+        if !is_active {
+            fails(&world, &run).await;
+        }
+        let late = due(&world, &tenant, RunMode::Full, now_ms - HOUR_MS).await;
+        let DueRun::Due(StartedRun::Started(late) | StartedRun::AlreadyActive(late)) = late else {
+            panic!("{late:?}");
+        };
+        fails(&world, &late.to_string()).await;
+        let again = due(&world, &tenant, RunMode::Delta, now_ms).await;
+        assert_eq!(again, DueRun::NotDue, "active: {is_active}");
+        world.store.end_rest(&tenant.settings.id).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_two_occurrences_that_meet_a_run_at_once_the_later_one_is_remembered() {
+    let world = World::start().await;
+    let tenant = world.tenant("t").await;
+    let run = world.started("t").await;
+    let wire = Wire::default();
+    let (other, its_tenant) = (world.clone(), tenant.clone());
+    wire.before("TransactWriteItems", async move {
+        due(&other, &its_tenant, RunMode::Full, 2_000).await;
+    });
+    let slow: Store = world.store_on(&wire);
+    let met = slow.start_due_run(&tenant, RunMode::Full, 1_000).await;
+    assert!(met.is_err(), "{met:?}");
+    fails(&world, &run.to_string()).await;
+    for at_ms in [1_000, 2_000] {
+        let again = due(&world, &tenant, RunMode::Full, at_ms).await;
+        assert_eq!(again, DueRun::NotDue, "{at_ms}");
+    }
 }

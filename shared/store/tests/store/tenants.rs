@@ -237,3 +237,23 @@ async fn a_run_never_starts_over_the_items_of_another() {
         world.lose(&key).await;
     }
 }
+
+#[tokio::test]
+async fn settings_that_are_another_tenants_are_nobodys() {
+    let world = World::start().await;
+    let run = world.started("t").await;
+    let others = serde_json::to_string(&settings("other")).unwrap();
+    for key in [
+        ("snapshot#t".to_owned(), "0000000001".to_owned()),
+        ("tenants".to_owned(), "t".to_owned()),
+    ] {
+        world.set(&key, "settings", s(&others)).await;
+    }
+    let of_the_run = world.store.run_settings(&run).await.map(drop);
+    let of_the_tenant = world.store.tenant(&run.tenant).await.map(drop);
+    let all = world.store.tenants().await.map(drop);
+    for read in [of_the_run, of_the_tenant, all] {
+        let told = read.unwrap_err().to_string();
+        assert!(told.contains("the settings of tenant other"), "{told}");
+    }
+}
