@@ -8,6 +8,7 @@ pub mod calls;
 pub mod catalogue;
 mod handlers;
 pub mod lost;
+pub mod town;
 pub mod truth;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! Everything that controls the service: its tenants, what goes wrong, and what was asked.
 
+use uuid::Uuid;
+
 use crate::directory::Directory;
 use crate::graph::Graph;
 use crate::hooks::{FaultRule, Matcher, Moment};
@@ -19,6 +21,13 @@ impl Graph {
     /// Makes every bearer that a tenant was given so far useless.
     pub fn revoke_bearers(&self, tenant: &Tenant) {
         lock(&self.0.bearers).revoke_all(tenant.directory_id());
+    }
+
+    /// Whose directory a bearer was given out for, good or not any more.
+    #[must_use]
+    pub fn whose(&self, bearer: &str) -> Option<Uuid> {
+        let (directory_id, _) = lock(&self.0.bearers).check(Some(bearer), self.0.ambient.now_ms());
+        directory_id
     }
 
     /// Adds a rule that makes faults.

@@ -141,6 +141,8 @@ pub enum NextLink {
     Page(u32),
     /// To the same path and query at another origin, such as `http://127.0.0.1:9`.
     Origin(String),
+    /// To this address.
+    Exactly(String),
     /// There is none, though there are more users.
     Missing,
 }
@@ -270,6 +272,13 @@ impl Fault {
             Self::NextLink(NextLink::Missing) => {
                 page.next_link = None;
                 page.delta_link = None;
+            }
+            Self::NextLink(NextLink::Exactly(link)) => {
+                let kept = match page.delta_link {
+                    Some(_) => &mut page.delta_link,
+                    None => &mut page.next_link,
+                };
+                *kept = Some(link.clone());
             }
             Self::NextLink(NextLink::Origin(origin)) => {
                 if let Some(right) = page.delta_link.take() {

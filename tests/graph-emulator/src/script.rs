@@ -273,12 +273,15 @@ impl<'a> Words<'a> {
     }
 
     fn next_link(&mut self) -> Result<NextLink, String> {
-        match self.next("itself, missing, page or to")? {
+        match self.next("itself, missing, page, to or exactly")? {
             "itself" => Ok(NextLink::Itself),
             "missing" => Ok(NextLink::Missing),
             "page" => Ok(NextLink::Page(self.parsed("the number of a page")?)),
             "to" => Ok(NextLink::Origin(self.next("an origin")?.to_owned())),
-            other => Err(format!("{other:?}: expected itself, missing, page or to")),
+            "exactly" => Ok(NextLink::Exactly(self.next("an address")?.to_owned())),
+            other => Err(format!(
+                "{other:?}: expected itself, missing, page, to or exactly"
+            )),
         }
     }
 
@@ -374,6 +377,7 @@ impl fmt::Display for Fault {
             Self::NextLink(NextLink::Missing) => f.write_str("next-link missing"),
             Self::NextLink(NextLink::Page(page)) => write!(f, "next-link page {page}"),
             Self::NextLink(NextLink::Origin(origin)) => write!(f, "next-link to {origin}"),
+            Self::NextLink(NextLink::Exactly(link)) => write!(f, "next-link exactly {link}"),
             Self::Delay { ms } => write!(f, "delay {ms}"),
             Self::LeftOut(who) => about(f, Self::LeftOut, who),
             Self::RemovedAgain(who) => about(f, Self::RemovedAgain, who),

@@ -25,6 +25,7 @@ fn all() -> FaultScript {
         NextLink::Missing,
         NextLink::Page(1),
         NextLink::Origin("https://a.example".into()),
+        NextLink::Exactly("https://a.example/users?$skiptoken=b".into()),
     ];
     faults.extend(links.map(Fault::NextLink));
     faults.extend([
