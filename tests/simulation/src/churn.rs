@@ -3,7 +3,7 @@
 use rollcall_graph_emulator::{Directory, Member, User};
 use uuid::Uuid;
 
-use crate::tenants::{NAME_MARK, SimTenant, domain};
+use crate::tenants::{NAME_MARK, SimTenant, domain, some_domain};
 use crate::weather::Theme;
 use crate::world::World;
 
@@ -15,17 +15,15 @@ impl World {
             _ => self.dice.between(2, 6),
         };
         for number in 0..=count {
-            let id = if number == 0 {
-                tenant.anchor
-            } else {
-                self.dice.uuid()
+            let id = match number {
+                0 => tenant.anchor,
+                _ => self.first_id(tenant, number),
             };
             let mut user = tenant.new_user(&self.dice, id);
             if number == 0 {
                 user.account_enabled = Some(true);
                 user.user_type = Some("Member".into());
-                user.user_principal_name =
-                    Some(format!("{NAME_MARK}-anchor@{}", domain(&tenant.name, 0)));
+                user.user_principal_name = Some(format!("{NAME_MARK}-anchor@{}", domain(0)));
             }
             let groups = match number {
                 // No group of the scope is ever empty.
@@ -36,6 +34,17 @@ impl World {
                 directory.add(user).is_ok() && all_join(directory, id, &groups)
             });
         }
+    }
+
+    /// Every other one of a tenant's first people has the id of one of the first tenant's.
+    fn first_id(&self, tenant: &SimTenant, number: u64) -> Uuid {
+        let own = self.dice.uuid();
+        let first = &self.tenants[0];
+        if number % 2 == 0 || tenant.name == first.name {
+            return own;
+        }
+        let nth = usize::try_from(number / 2).unwrap_or_default();
+        first.all_but_the_anchor().get(nth).copied().unwrap_or(own)
     }
 
     /// One change in a tenant's directory, or in its groups.
@@ -89,10 +98,9 @@ impl World {
                 // The scan is in the order of names, so who is renamed is seen twice, or not at all.
                 let number = tenant.next_name();
                 let first = dice.of(["a", "m", "z"]);
-                let name = format!("{first}{NAME_MARK}-{number}@{}", tenant.some_domain(dice));
+                let name = format!("{first}{NAME_MARK}-{number}@{}", some_domain(dice));
                 self.change(tenant, someone, "is renamed", |d| {
-                    d.rename(someone, &name, &format!("{NAME_MARK} Person {number}"))
-                        .is_ok()
+                    d.rename(someone, &name, &tenant.shown_name(number)).is_ok()
                 });
             }
             _ => {}
@@ -231,10 +239,9 @@ impl World {
             return;
         }
         let number = tenant.next_name();
-        let name = format!("z{NAME_MARK}-{number}@{}", tenant.some_domain(dice));
+        let name = format!("z{NAME_MARK}-{number}@{}", some_domain(dice));
         self.change(tenant, id, "is renamed", |d| {
-            d.rename(id, &name, &format!("{NAME_MARK} Person {number}"))
-                .is_ok()
+            d.rename(id, &name, &tenant.shown_name(number)).is_ok()
         });
     }
 

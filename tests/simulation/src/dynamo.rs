@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::chaos::WireFault;
+use crate::checks::isolation;
 use crate::lambda::{Invocation, Moment};
 use crate::person;
 use crate::world::{SimClock, World, lock};
@@ -107,6 +108,7 @@ async fn exchange(
     if let Some(invocation) = &invocation {
         let names = |part: &[u8]| body.windows(part.len()).any(|it| it == part);
         invocation.calls_dynamo(writes, names(PLAN) || names(REVOKED));
+        isolation::touches(world, invocation, &body);
         invocation.step(world, Moment::Before, writes).await;
     }
     let fault = match &invocation {

@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 use uuid::Uuid;
 
+use crate::called_for::CalledFor;
 use crate::chaos::{At, Fate, Of};
 use crate::item::Place;
 use crate::world::{World, lock};
@@ -68,6 +69,8 @@ pub(crate) struct Invocation {
     thaws_at: Mutex<Option<Instant>>,
     /// Whose Graph it asks.
     pub(crate) tenant: Mutex<Option<usize>>,
+    /// What it was called for.
+    pub(crate) called_for: CalledFor,
     /// By tenant and user: what was said last, and that the user was in the bin or not found at all.
     pub(crate) told: Mutex<HashMap<(String, ObjectId), Vec<Told>>>,
     /// By tenant and group: whom Graph listed in the last walk through its members.
@@ -234,6 +237,7 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         dead: AtomicBool::new(false),
         thaws_at: Mutex::new(None),
         tenant: Mutex::new(None),
+        called_for: CalledFor::by(&event),
         told: Mutex::default(),
         listed: Mutex::default(),
         asked: Mutex::default(),

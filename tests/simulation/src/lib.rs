@@ -9,11 +9,13 @@
 //! - [`world`](mod@world): the services, the clocks, the truth;
 //! - `weather`, `chaos`: how much goes wrong; `lambda`, `queues`, `dynamo`, `spoiled`,
 //!   `graph`: what goes wrong, and where;
-//! - `tenants`, `churn`, `person`, `operator`, `hands`, `story`: what people do, and in which order;
+//! - `tenants`, `churn`, `person`, `operator`, `hands`, `schedules`, `story`: what people do, what fires by
+//!   itself, and in which order;
 //! - `checks`, `oracle`, `logs`: what must be true;
 //! - [`bugs`]: defects that the checks have to catch.
 
 pub mod bugs;
+mod called_for;
 mod chaos;
 mod checks;
 mod churn;
@@ -32,6 +34,7 @@ mod operator;
 mod oracle;
 mod person;
 mod queues;
+mod schedules;
 mod spoiled;
 mod story;
 mod tenants;

@@ -8,6 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use crate::checks::starts;
 use crate::item::{Place, number, text};
 use crate::world::{World, lock};
 
@@ -107,6 +108,9 @@ impl World {
                 if is_done != (told == "batch_done") {
                     self.violate("invariant 10: the log tells what was", line.clone());
                 }
+            }
+            "tenant_rests" => {
+                starts::is_left_to_rest(self, &run.0, fields.number("failed_in_a_row"));
             }
             "batch_leased" => {
                 let lease = (

@@ -156,6 +156,7 @@ async fn life(world: Arc<World>, function: Function, id: String, body: String, d
         if world.chaos.loses_message(&world.dice, nth > 0) {
             world.mark("fault: a message lost");
             world.tell(|| format!("!! SQS loses {body} for the {function}"));
+            world.loses_occurrence(&body);
             return;
         }
         let again_at = Instant::now() + Duration::from_millis(world.visibility_ms(function));
@@ -185,6 +186,7 @@ async fn life(world: Arc<World>, function: Function, id: String, body: String, d
         }
         sleep_until(again_at).await;
     }
+    world.loses_occurrence(&body);
     world.mark("fault: a message dead after too many deliveries");
     world.tell(|| format!("!! SQS gives {body} up: it was delivered {RECEIVES_MAX} times"));
 }

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use rollcall_core::settings::TenantSettings;
 use rollcall_store::StoreError;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::called_for::Occurrence;
 use crate::checks::end;
 use crate::hands;
 use crate::lambda::{Ended, Function};
 use crate::operator;
 use crate::person;
 use crate::queues::call;
+use crate::schedules;
 use crate::weather::{Story, Theme};
 use crate::world::{World, lock};
 
@@ -72,6 +74,10 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
     calm_down(world).await;
     if world.chaos.story == Story::Whole {
         settle(world, &store, &sweeper).await?;
+    }
+    sweeper.abort();
+    if !world.is_over() && world.dice.per_mille(300) {
+        schedules::follow(world, &store).await?;
     }
     Ok(())
 }
@@ -142,17 +148,29 @@ async fn day(world: &Arc<World>, store: &rollcall_store::Store) -> anyhow::Resul
     Ok(())
 }
 
-/// A schedule fires: the nightly one, or that of the deltas.
+/// Somebody asks for runs of all tenants, full or delta ones.
 pub(crate) async fn fires(world: Arc<World>, kind: &str) {
+    is_answered(&world, json!({ "schedule": kind })).await;
+}
+
+/// A schedule fires: the nightly one, or that of the deltas.
+pub(crate) async fn fires_at(world: Arc<World>, occurrence: Occurrence) {
+    if !is_answered(&world, occurrence.event()).await {
+        lock(&world.lost_occurrences).insert(occurrence.at_ms);
+    }
+}
+
+/// EventBridge calls the enumerator until it answers, or some times.
+async fn is_answered(world: &Arc<World>, event: Value) -> bool {
     sleep(Duration::from_millis(world.chaos.late_ms(&world.dice))).await;
-    let event = json!({ "schedule": kind });
     for _ in 0..=SCHEDULE_RETRIES_MAX {
-        let ended = call(Arc::clone(&world), Function::Enumerator, event.clone()).await;
+        let ended = call(Arc::clone(world), Function::Enumerator, event.clone()).await;
         if matches!(ended, Ended::Answered(_)) || world.is_over() {
-            return;
+            return true;
         }
         sleep(Duration::from_millis(SCHEDULE_RETRY_MS)).await;
     }
+    false
 }
 
 /// What people do meanwhile: the tenants' administrators, and ours.

@@ -17,7 +17,8 @@ use crate::oracle::Oracle;
 use crate::weather::{Story, Theme};
 use crate::world::lock;
 
-/// What every login name and display name begins with: a log that holds it tells of a person.
+/// What every login name and display name begins with: a log that holds it tells of a person. The login
+/// names of all tenants are the same; a name to show is of one tenant alone.
 pub(crate) const NAME_MARK: &str = "zq";
 
 /// The longest that a tenant here has a request to Graph tried, in seconds.
@@ -46,7 +47,7 @@ impl SimTenant {
     /// A tenant without people.
     pub(crate) fn new(dice: &Dice, graph: &Graph, number: u64, chaos: &Chaos) -> Self {
         let name = format!("t{number}");
-        let mut spec = TenantSpec::new(Population::new(&domain(&name, 0), number + 1, 0));
+        let mut spec = TenantSpec::new(Population::new(domain(0), number + 1, 0));
         let every = || dice.of([None, None, Some(2), Some(3)]);
         spec.paging = Paging {
             page_size_max: match chaos.theme {
@@ -163,6 +164,27 @@ impl SimTenant {
         lock(&self.settings)["credential"] = secret(&self.name);
     }
 
+    /// The tenant has a schedule of its own: none at all; or that of the stack.
+    pub(crate) fn schedule(&self, is_off: bool) {
+        let schedule = if is_off {
+            json!({ "full": "off", "delta": "off" })
+        } else {
+            json!({})
+        };
+        lock(&self.settings)["schedule"] = schedule;
+    }
+
+    /// Whether no schedule starts a run of it.
+    pub(crate) fn is_off(&self) -> bool {
+        lock(&self.settings)["schedule"]["full"] == "off"
+    }
+
+    /// Any change of the settings, for somebody who hopes that it helps.
+    pub(crate) fn change_retries(&self) {
+        let seconds = &mut lock(&self.settings)["limits"]["graph_retry_seconds_max"];
+        *seconds = json!(if *seconds == 60 { 59 } else { 60 });
+    }
+
     /// Guards that let everything pass, as an operator sets them who wants to see a run through.
     pub(crate) fn loosen_guards(&self) {
         lock(&self.settings)["guards"] = lenient(self.confirmed_by);
@@ -194,7 +216,7 @@ impl SimTenant {
         match dice.index(5) {
             0 => settings["scope"]["guests"] = json!(dice.per_mille(500)),
             1 => {
-                let one = json!([domain(&self.name, 0)]);
+                let one = json!([domain(0)]);
                 settings["scope"]["domains"] = if dice.per_mille(500) { one } else { json!([]) };
             }
             2 => settings["scope"]["groups"] = some_groups(dice, self.groups),
@@ -219,7 +241,7 @@ impl SimTenant {
 
     /// Who has a login name of the smaller domain.
     pub(crate) fn all_of_the_smaller_domain(&self) -> Vec<Uuid> {
-        let ending = format!("@{}", domain(&self.name, 1));
+        let ending = format!("@{}", domain(1));
         let directory = self.graph.directory();
         let is_of = |user: &&User| {
             let name = user.user_principal_name.as_deref();
@@ -241,8 +263,8 @@ impl SimTenant {
 
     pub(crate) fn new_user(&self, dice: &Dice, id: Uuid) -> User {
         let number = self.next_name();
-        let name = format!("{NAME_MARK}-{number}@{}", self.some_domain(dice));
-        let mut user = User::member(id, &name, &format!("{NAME_MARK} Person {number}"));
+        let name = format!("{NAME_MARK}-{number}@{}", some_domain(dice));
+        let mut user = User::member(id, &name, &self.shown_name(number));
         user.department = Some(dice.of(["sales", "plant", "it"]).to_owned());
         user.job_title = Some(dice.of(["lead", "clerk"]).to_owned());
         if dice.per_mille(120) {
@@ -257,9 +279,14 @@ impl SimTenant {
         user
     }
 
-    pub(crate) fn some_domain(&self, dice: &Dice) -> String {
-        domain(&self.name, usize::from(dice.per_mille(150)))
+    /// The name to show of whoever has a number.
+    pub(crate) fn shown_name(&self, number: u64) -> String {
+        format!("{NAME_MARK} Person {number} of {}", self.name)
     }
+}
+
+pub(crate) fn some_domain(dice: &Dice) -> &'static str {
+    domain(usize::from(dice.per_mille(150)))
 }
 
 /// A group without members but another group.
@@ -299,6 +326,7 @@ fn secret_name(tenant: &str) -> String {
     format!("SECRET_{}", tenant.to_uppercase())
 }
 
-pub(crate) fn domain(tenant: &str, which: usize) -> String {
-    format!("{}.{tenant}.example", ["main", "other"][which.min(1)])
+/// One of the two domains that each tenant has.
+pub(crate) fn domain(which: usize) -> &'static str {
+    ["main.example", "other.example"][which.min(1)]
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use rollcall_ambient::Ambient;
 use rollcall_graph::Secret;
 use rollcall_graph_emulator::{Directory, Graph};
 use rollcall_store::{Store, TableNames};
-use rollcall_sync::{App, Secrets};
+use rollcall_sync::{App, Pace, Secrets};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -76,6 +76,10 @@ pub(crate) struct World {
     graph_failed_ms: AtomicU64,
     calm_since_ms: AtomicU64,
     invocations: AtomicU64,
+    /// How many tenants a schedule goes through at once; as many as the shipped functions, if 0.
+    tenants_at_once: AtomicU16,
+    /// The occurrences of schedules that the weather has kept from somebody: he may not have had them.
+    pub(crate) lost_occurrences: Mutex<BTreeSet<u64>>,
     /// By function: when an invocation is cut off, and when a message comes again.
     limits_ms: [u64; 3],
     visibility_ms: [u64; 3],
@@ -167,6 +171,8 @@ impl World {
             graph_failed_ms: AtomicU64::new(0),
             calm_since_ms: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
+            tenants_at_once: AtomicU16::new(0),
+            lost_occurrences: Mutex::default(),
             // Whoever is cut off has a lease until then: its message must not come before.
             visibility_ms: limits_ms.map(|ms| {
                 let lapsed_ms = ms + lease_ms_max + 1_000;
@@ -243,6 +249,29 @@ impl World {
         let ambient = self.ambient_at(skew_ms);
         App::new(self.store(skew_ms), queues, self.secrets.clone(), ambient)
             .over(Arc::new(Road(Arc::clone(self))))
+            .at_pace(self.pace())
+    }
+
+    fn pace(&self) -> Pace {
+        match self.tenants_at_once.load(Ordering::Relaxed) {
+            0 => Pace::default(),
+            tenants_at_once => Pace {
+                tenants_at_once,
+                starts_per_second: 1,
+            },
+        }
+    }
+
+    /// From now on a schedule goes through so many tenants at once, and starts one in a second.
+    pub(crate) fn go_through(&self, tenants_at_once: u16) {
+        self.tenants_at_once
+            .store(tenants_at_once, Ordering::Relaxed);
+    }
+
+    /// A message that told of an occurrence, if it did, comes no more.
+    pub(crate) fn loses_occurrence(&self, message: &str) {
+        let message: serde_json::Value = serde_json::from_str(message).unwrap_or_default();
+        lock(&self.lost_occurrences).extend(message["at_ms"].as_u64());
     }
 
     fn ambient_at(self: &Arc<Self>, skew_ms: i64) -> Ambient {

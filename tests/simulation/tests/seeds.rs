@@ -7,7 +7,7 @@ use simulation::many::{Options, Report, Seeds, run};
 const SEEDS: u64 = 400;
 
 /// What has to happen within them, so that a world in which nothing happens is no proof.
-const CORNERS: [&str; 40] = [
+const CORNERS: [&str; 44] = [
     "fault: Graph is stale about a user",
     "fault: a call applied late",
     "fault: a call applied, its answer lost",
@@ -27,6 +27,9 @@ const CORNERS: [&str; 40] = [
     "delta runs COMPLETED",
     "calm deltas",
     "mistakes of an operator",
+    "occurrences had by a tenant",
+    "occurrences told long after",
+    "rests ended",
     "runs COMPLETED",
     "runs FAILED credential_rejected",
     "runs FAILED deadline",
@@ -38,6 +41,7 @@ const CORNERS: [&str; 40] = [
     "runs FAILED unsafe_link",
     "runs HELD",
     "runs SUPERSEDED",
+    "tenants left to rest",
     "tenants removed and put back",
     "users created",
     "users off: deleted",

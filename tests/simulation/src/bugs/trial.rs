@@ -161,12 +161,14 @@ pub(super) fn judge(program: &Program, name: &str, first: u64, count: u64) -> Re
 }
 
 /// What the name of a promise can begin with, before its first colon.
-const KINDS: [&str; 5] = [
+const KINDS: [&str; 7] = [
     "invariant ",
     "fine print ",
     "guarantee",
     "conservation",
     "oracle",
+    "fan-out",
+    "isolation",
 ];
 
 /// The first line `seed 17 failed: invariant 3: absence is not evidence: detail`.

@@ -6,10 +6,12 @@ pub(crate) mod end;
 pub(crate) mod failures;
 mod hands;
 mod heads;
+pub(crate) mod isolation;
 mod members;
 mod pages;
 mod plans;
 mod runs;
+pub(crate) mod starts;
 mod step;
 mod users;
 
@@ -20,6 +22,7 @@ use crate::lambda::{Function, Invocation};
 use crate::mirror::{Change, Mirror};
 use crate::world::{World, lock};
 use pages::Pages;
+use starts::Starts;
 
 /// A tenant and the number of a run.
 pub(crate) type RunKey = (String, u64);
@@ -47,6 +50,8 @@ pub(crate) struct Checks {
     pages: HashMap<RunKey, Pages>,
     /// Who was seen disabled, and may be on all the same at the end.
     kept_on: BTreeSet<(RunKey, String)>,
+    /// What started each tenant's runs, and how they ended.
+    starts: Starts,
 }
 
 /// One look at what a write did.
@@ -108,7 +113,10 @@ impl Look<'_> {
                 let run = parts.next().and_then(|run| run.parse().ok());
                 self.page(&(tenant, run.unwrap_or_default()), change);
             }
-            "head" => self.head(&tenant, change),
+            "head" => {
+                self.head(&tenant, change);
+                self.starts(&tenant, change);
+            }
             "plan" => self.plan(&tenant, change),
             "streak" => self.streak(&tenant, change),
             "journal" => self.journal(change),

@@ -14,6 +14,7 @@ use rollcall_graph_emulator::{Answer, Delivery, Endpoint, Fault, FaultRule, Matc
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::checks::isolation;
 use crate::lambda::{Invocation, Moment};
 use crate::world::{World, lock};
 pub(crate) use faults::Lasting;
@@ -45,6 +46,9 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
     world.travel().await;
     let endpoint = endpoint(request.url().path());
     let tenant = tenant_of(world, invocation.as_deref(), &request);
+    if let Some(invocation) = &invocation {
+        isolation::asks(world, invocation, &request);
+    }
     let is_next = request
         .url()
         .query()

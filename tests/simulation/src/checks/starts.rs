@@ -1,0 +1,190 @@
+//! Starts: an occurrence of a schedule gives a tenant one run, and none to a tenant that rests or whose
+//! own schedule is off.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Look;
+use crate::called_for::Occurrence;
+use crate::item::{Item, Place, json, number};
+use crate::lambda::Invocation;
+use crate::mirror::{Change, Mirror};
+use crate::tenants::SimTenant;
+use crate::world::{World, lock};
+
+const ONE: &str = "fan-out: a due tenant has one run an occurrence";
+const RESTS: &str = "fan-out: who rests is left alone";
+/// How far the clock may be off by which a rest begins and ends, in milliseconds: two machines' clocks.
+pub(crate) const CLOCKS_MS: u64 = 130_000;
+const HOUR_MS: u64 = 3_600_000;
+
+/// What the checks remember of starts.
+#[derive(Debug, Default)]
+pub(crate) struct Starts {
+    /// By tenant and occurrence: the run that it started or met.
+    had: BTreeMap<(String, Occurrence), u64>,
+    /// How many of a tenant's last runs FAILED, and when the last of them freed its tenant.
+    failed: HashMap<String, (u64, u64)>,
+    /// The occurrences that a tenant was left alone at.
+    left: BTreeSet<(String, Occurrence)>,
+}
+
+/// How long a tenant rests after so many failures, in hours.
+const fn rest_hours(failed: u64) -> u64 {
+    match failed {
+        0..=2 => 0,
+        3 => 1,
+        4 => 2,
+        5 => 4,
+        6 => 8,
+        7 => 16,
+        _ => 24,
+    }
+}
+
+impl Look<'_> {
+    pub(super) fn starts(&mut self, tenant: &str, change: &Change) {
+        let none = Item::new();
+        let before = change.before.as_ref().unwrap_or(&none);
+        let active = |item: &Item| number(item, "active_run");
+        self.counts_failures(tenant, before, &change.after);
+        let told = self.invocation.and_then(|it| it.called_for.occurrence);
+        let Some(occurrence) = told else {
+            return;
+        };
+        let Some(run) = active(&change.after) else {
+            return;
+        };
+        let is_started = active(before).is_none();
+        let key = (tenant.to_owned(), occurrence);
+        match self.checks.starts.had.get(&key) {
+            Some(earlier) if is_started => {
+                let detail = format!("{tenant}: {occurrence:?} started {run} after {earlier}");
+                self.violate(ONE, &detail);
+            }
+            Some(_) => {}
+            None => {
+                self.world.mark("occurrences had by a tenant");
+                self.checks.starts.had.insert(key, run);
+            }
+        }
+        let goes_back = ["full_for", "any_for"]
+            .into_iter()
+            .any(|name| number(&change.after, name) < number(before, name));
+        if had_at_ms(&change.after, occurrence) < Some(occurrence.at_ms) || goes_back {
+            let detail = format!("{tenant}: {occurrence:?} is not remembered");
+            self.violate(ONE, &detail);
+        }
+        if is_started {
+            self.may_be_started(tenant, before);
+        }
+    }
+
+    /// Counted anew, from how the runs ended.
+    fn counts_failures(&mut self, tenant: &str, before: &Item, after: &Item) {
+        let lost_count = before.contains_key("failed_at") && !after.contains_key("failed_at");
+        let failed = &mut self.checks.starts.failed;
+        let Some(run) = number(before, "active_run") else {
+            // A person has found the tenant well.
+            if self.invocation.is_none() && lost_count {
+                failed.remove(tenant);
+            }
+            return;
+        };
+        if number(after, "active_run").is_some() {
+            return;
+        }
+        let run = (tenant.to_owned(), run);
+        if self.run_state(&run) == "FAILED" {
+            let count = self.checks.starts.failed.entry(tenant.to_owned());
+            let (count, at_ms) = count.or_default();
+            (*count, *at_ms) = (*count + 1, self.now_ms);
+        } else {
+            self.checks.starts.failed.remove(tenant);
+        }
+    }
+
+    fn may_be_started(&self, tenant: &str, head: &Item) {
+        let settings = Place::coordination("tenants".into(), tenant.into());
+        let Some(settings) = self.mirror.get(&settings) else {
+            return self.violate(ONE, &format!("{tenant} is no tenant"));
+        };
+        if json(settings, "settings")["schedule"]["full"] == "off" {
+            return self.violate(ONE, &format!("{tenant} has no schedule"));
+        }
+        let until_ms = self.checks.starts.rests_until_ms(tenant);
+        if let Some(until_ms) = until_ms
+            && number(settings, "revision") == number(head, "last_revision")
+            && self.now_ms + CLOCKS_MS < until_ms
+        {
+            let detail = format!("{tenant}: {} ms too early", until_ms - self.now_ms);
+            self.violate(RESTS, &detail);
+        }
+    }
+}
+
+/// The last occurrence that a head has had of those that an occurrence stands among.
+fn had_at_ms(head: &Item, occurrence: Occurrence) -> Option<u64> {
+    let name = if occurrence.is_full {
+        "full_for"
+    } else {
+        "any_for"
+    };
+    number(head, name)
+}
+
+impl Starts {
+    fn rests_until_ms(&self, tenant: &str) -> Option<u64> {
+        let (failed, at_ms) = self.failed.get(tenant)?;
+        let hours = rest_hours(*failed);
+        (hours > 0).then_some(at_ms + hours * HOUR_MS)
+    }
+}
+
+/// Until when a tenant is left alone, in milliseconds since 1970; none if it is not.
+pub(crate) fn rests_until_ms(world: &World, tenant: &SimTenant) -> Option<u64> {
+    lock(&world.checks).starts.rests_until_ms(&tenant.name)
+}
+
+/// Whether a tenant has had an occurrence, or a later one in its place, or was left to rest.
+pub(crate) fn is_done_with(world: &World, tenant: &SimTenant, occurrence: Occurrence) -> bool {
+    let mirror = lock(&world.mirror);
+    let last_ms = head(&mirror, &tenant.name).and_then(|head| had_at_ms(head, occurrence));
+    let left = (tenant.name.clone(), occurrence);
+    last_ms >= Some(occurrence.at_ms) || lock(&world.checks).starts.left.contains(&left)
+}
+
+fn head<'a>(mirror: &'a Mirror, tenant: &str) -> Option<&'a Item> {
+    mirror.get(&Place::coordination(
+        format!("head#{tenant}"),
+        "head".into(),
+    ))
+}
+
+/// A tenant that is left to rest has failed as often as the log says, not long ago, and under the settings
+/// that it has.
+pub(crate) fn is_left_to_rest(world: &World, tenant: &str, failed_in_a_row: u64) {
+    world.mark("tenants left to rest");
+    let Some(invocation) = Invocation::current() else {
+        return;
+    };
+    let mirror = lock(&world.mirror);
+    let mut checks = lock(&world.checks);
+    let starts = &mut checks.starts;
+    if let Some(occurrence) = invocation.called_for.occurrence {
+        starts.left.insert((tenant.to_owned(), occurrence));
+    }
+    let failed = starts.failed.get(tenant).map(|it| it.0);
+    let until_ms = starts.rests_until_ms(tenant).unwrap_or_default();
+    drop(checks);
+    let settings = Place::coordination("tenants".into(), tenant.into());
+    let of = |item: Option<&Item>, name| item.and_then(|item| number(item, name));
+    let is_cured =
+        of(mirror.get(&settings), "revision") != of(head(&mirror, tenant), "last_revision");
+    drop(mirror);
+    if failed != Some(failed_in_a_row) || until_ms + CLOCKS_MS < invocation.began_ms || is_cured {
+        let detail = format!(
+            "{tenant} after {failed_in_a_row}, and not {failed:?}, until {until_ms}; cured: {is_cured}"
+        );
+        world.violate("fan-out: who is well is not left to rest", detail);
+    }
+}
