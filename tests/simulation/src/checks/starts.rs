@@ -178,8 +178,10 @@ pub(crate) fn is_left_to_rest(world: &World, tenant: &str, failed_in_a_row: u64)
     drop(checks);
     let settings = Place::coordination("tenants".into(), tenant.into());
     let of = |item: Option<&Item>, name| item.and_then(|item| number(item, name));
-    let is_cured =
-        of(mirror.get(&settings), "revision") != of(head(&mirror, tenant), "last_revision");
+    let revision = of(mirror.get(&settings), "revision");
+    // Whoever changes them at this moment is not heard yet.
+    let is_settled = mirror.lagging(&settings, invocation.began_ms).is_none();
+    let is_cured = is_settled && revision != of(head(&mirror, tenant), "last_revision");
     drop(mirror);
     if failed != Some(failed_in_a_row) || until_ms + CLOCKS_MS < invocation.began_ms || is_cured {
         let detail = format!(
