@@ -46,8 +46,11 @@ fn small(nth: usize) -> String {
     format!("small-{nth:04}")
 }
 
-/// How each of those fails that do, what makes it so, and what its settings say.
-fn ills(graph: &Tenant) -> Vec<(FailReason, Vec<(Matcher, Fault)>, Value)> {
+/// How a tenant fails, what of Graph makes it so, and what of its settings.
+type Ill = (FailReason, Vec<(Matcher, Fault)>, Value);
+
+/// How each of those fails that do.
+fn ills(graph: &Tenant) -> Vec<Ill> {
     let at = |endpoint| Matcher::endpoint(endpoint).tenant(graph.directory_id());
     let on = |endpoint, fault| vec![(at(endpoint), fault)];
     let link = |link| on(Endpoint::Users, Fault::NextLink(link));

@@ -40,7 +40,7 @@ impl World {
     fn first_id(&self, tenant: &SimTenant, number: u64) -> Uuid {
         let own = self.dice.uuid();
         let first = &self.tenants[0];
-        if number % 2 == 0 || tenant.name == first.name {
+        if number.is_multiple_of(2) || tenant.name == first.name {
             return own;
         }
         let nth = usize::try_from(number / 2).unwrap_or_default();

@@ -118,7 +118,9 @@ fn the_commands_of_the_alarms_are_understood() {
     let call = Regex::new(r"rollcall --stack \$\{AWS::StackName\} ([a-z][^.:]*)").unwrap();
     let mut calls = 0;
     for found in call.captures_iter(&words) {
-        let args = found[1].replace("TENANT/RUN", "contoso/1");
+        let args = found[1]
+            .replace("TENANT/RUN", "contoso/1")
+            .replace("TENANT", "contoso");
         let args = args.split(" Namespace").next().unwrap_or_default();
         let problem = not_understood(&format!("--stack rollcall {args}"));
         assert_eq!(problem, None, "{args}");

@@ -117,7 +117,7 @@ impl Alike {
             let (tenant, login_name) = (tenant_id(tenant), login_name(number));
             let found = self.store.users_by_login(&tenant, &login_name).await;
             let own = &users[&id(number).to_string().parse::<ObjectId>().unwrap()];
-            assert_eq!(found.unwrap(), [own.clone()], "{name}");
+            assert_eq!(found.unwrap(), std::slice::from_ref(own), "{name}");
         }
     }
 
