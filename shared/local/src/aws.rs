@@ -83,6 +83,18 @@ impl LocalAws {
         &self.sqs
     }
 
+    /// Where DynamoDB listens, for a client in another process.
+    #[must_use]
+    pub fn dynamodb_url(&self) -> &str {
+        &self.database.endpoint_url
+    }
+
+    /// Where SQS listens, for a client in another process.
+    #[must_use]
+    pub fn sqs_url(&self) -> &str {
+        self.emulator.endpoint_url()
+    }
+
     /// The system's queues.
     #[must_use]
     pub fn queues(&self) -> &Queues {

@@ -9,7 +9,7 @@ use super::page::Typed;
 /// A command, or how it begins if that ends with a space, `=` or `/`; and why it is not run here. What it
 /// names in the repository has to be there.
 /// The options of `aws` are held against the descriptions of its services by `infra/test_commands.py`.
-const NOT_RUN: [(&str, &str); 22] = [
+const NOT_RUN: [(&str, &str); 23] = [
     ("cargo run", "the demo; demo.rs runs it"),
     (
         "cargo run -p rollcall-graph-emulator --example emulate ",
@@ -26,6 +26,10 @@ const NOT_RUN: [(&str, &str); 22] = [
     (
         "cargo run --release -p rollcall-end-to-end --example capacity ",
         "takes minutes",
+    ),
+    (
+        "tests/bench/run",
+        "takes an hour, and fetches from npm and PyPI",
     ),
     ("cargo test", "it would run itself"),
     (

@@ -1,0 +1,190 @@
+//! The command line of the bench; `tests/bench/run` builds what it needs and calls it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use rollcall_bench::cases::Bench;
+use rollcall_bench::emulated::{Access, Size};
+use rollcall_bench::floor::Depth;
+use rollcall_bench::results::{Machine, Results};
+use rollcall_bench::stack::Binaries;
+use rollcall_bench::{contest, emulated, faults, floor};
+
+/// The tenant of the faults: ten pages.
+const FAULTS_SIZE: Size = Size {
+    users: 3_000,
+    page: 300,
+    delay_ms: 0,
+};
+/// The most users that Graph puts on a page.
+const PAGE: usize = 999;
+
+/// Measures the system beside the bare download and beside what people would use instead.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure, and add the figures to a file of results
+    Run(Run),
+    /// Do the faults of Graph to everybody, and add the table to a file of results
+    Faults(With),
+    /// Write the tables of a file of results into a page, and draw its picture
+    Tell {
+        /// The file of results
+        results: PathBuf,
+        /// The page; what is between its markers is replaced
+        #[arg(long)]
+        page: PathBuf,
+        /// The picture
+        #[arg(long)]
+        picture: PathBuf,
+    },
+    /// Be the emulator
+    #[command(hide = true)]
+    Emulate {
+        #[arg(long)]
+        users: usize,
+        #[arg(long)]
+        page: usize,
+        #[arg(long)]
+        delay_ms: u64,
+    },
+    /// Be a bare loop
+    #[command(hide = true)]
+    Floor { depth: Depth },
+}
+
+/// Who takes part, and where the figures go.
+#[derive(Debug, Args)]
+struct With {
+    /// The folder of the functions' binaries
+    #[arg(long)]
+    binaries: PathBuf,
+    /// The folder of the peers' packages; without it, no peer takes part
+    #[arg(long)]
+    peers: Option<PathBuf>,
+    /// The file of results; what it has of the same case is replaced
+    #[arg(long)]
+    results: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    with: With,
+    /// Sizes of tenants
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
+    users: Vec<usize>,
+    /// How long each answer of Graph waits, in milliseconds
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    delay_ms: Vec<u64>,
+    /// Hold each environment of a function to so many megabytes of data
+    #[arg(long)]
+    megabytes_max: Option<u64>,
+    /// Only a first and an unchanged sync
+    #[arg(long)]
+    short: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Run(run) => measure(&run).await,
+        Command::Faults(with) => do_faults(&with).await,
+        Command::Tell {
+            results,
+            page,
+            picture,
+        } => Results::read(&results)?.tell(&page, &picture),
+        Command::Emulate {
+            users,
+            page,
+            delay_ms,
+        } => {
+            let size = Size {
+                users,
+                page,
+                delay_ms,
+            };
+            emulated::serve(size).await
+        }
+        Command::Floor { depth } => {
+            let with_ids = variable("BENCH_WITH_IDS").is_ok_and(|it| !it.is_empty());
+            floor::run(access()?, depth, with_ids).await
+        }
+    }
+}
+
+async fn measure(run: &Run) -> anyhow::Result<()> {
+    let program = std::env::current_exe()?;
+    let mut readers = vec![
+        contest::floor(&program, "download"),
+        contest::floor(&program, "parse"),
+    ];
+    if let Some(packages) = &run.with.peers {
+        readers.extend(contest::peers(packages)?);
+    }
+    let binaries = binaries(&run.with.binaries);
+    let bench = Bench {
+        program: &program,
+        binaries: &binaries,
+        readers: &readers,
+        bytes_max: run.megabytes_max.map(|megabytes| megabytes << 20),
+        short: run.short,
+    };
+    let mut results = Results::read_or_new(&run.with.results)?;
+    results.machine = Machine::this()?;
+    for &delay_ms in &run.delay_ms {
+        for &users in &run.users {
+            let size = Size {
+                users,
+                page: PAGE,
+                delay_ms,
+            };
+            let take = |row| {
+                results.put(row, run.megabytes_max);
+                results.write(&run.with.results)
+            };
+            bench.measure(size, take).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn do_faults(with: &With) -> anyhow::Result<()> {
+    let program = std::env::current_exe()?;
+    let mut readers = vec![contest::floor(&program, "parse")];
+    if let Some(packages) = &with.peers {
+        readers.extend(contest::peers(packages)?);
+    }
+    let binaries = binaries(&with.binaries);
+    let mut results = Results::read_or_new(&with.results)?;
+    results.faults = faults::table(&program, &binaries, &readers, FAULTS_SIZE).await?;
+    results.write(&with.results)
+}
+
+fn binaries(folder: &Path) -> Binaries {
+    Binaries {
+        enumerator: folder.join("rollcall-enumerator"),
+        worker: folder.join("rollcall-worker"),
+        finalizer: folder.join("rollcall-finalizer"),
+    }
+}
+
+fn access() -> anyhow::Result<Access> {
+    Ok(Access {
+        origin: variable("BENCH_ORIGIN")?,
+        directory_id: variable("BENCH_DIRECTORY_ID")?,
+        client_id: variable("BENCH_CLIENT_ID")?,
+        client_secret: variable("BENCH_CLIENT_SECRET")?,
+    })
+}
+
+fn variable(name: &str) -> anyhow::Result<String> {
+    std::env::var(name).with_context(|| format!("the environment variable {name}"))
+}

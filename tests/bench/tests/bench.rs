@@ -1,0 +1,103 @@
+//! The bench on a small tenant: its figures are of runs that did what they should.
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+
+use rollcall_ambient::Ambient;
+use rollcall_bench::cases::{Bench, OURS, Row};
+use rollcall_bench::contest::{Outcome, floor};
+use rollcall_bench::emulated::{Emulated, Size};
+use rollcall_bench::stack::{Binaries, Stack};
+
+const SIZE: Size = Size {
+    users: 200,
+    page: 50,
+    delay_ms: 0,
+};
+
+fn bench() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_rollcall-bench"))
+}
+
+fn binaries() -> Binaries {
+    Binaries {
+        enumerator: env!("CARGO_BIN_EXE_bench-enumerator").into(),
+        worker: env!("CARGO_BIN_EXE_bench-worker").into(),
+        finalizer: env!("CARGO_BIN_EXE_bench-finalizer").into(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_of_a_tenant_is_measured_and_every_function_took_part() {
+    let readers = [floor(bench(), "download"), floor(bench(), "parse")];
+    let binaries = binaries();
+    let cases = Bench {
+        program: bench(),
+        binaries: &binaries,
+        readers: &readers,
+        bytes_max: None,
+        short: false,
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    let take = |row| {
+        rows.push(row);
+        Ok(())
+    };
+    cases.measure(SIZE, take).await.unwrap();
+    let ours: Vec<_> = rows.iter().filter(|row| row.who == OURS).collect();
+    let what: Vec<_> = ours.iter().map(|row| row.what.as_str()).collect();
+    let wanted = [
+        "first sync",
+        "unchanged",
+        "1 % changed",
+        "10 % gone, held",
+        "10 % gone, approved",
+    ];
+    assert_eq!(what, wanted);
+    let ran: Vec<_> = ours.iter().map(|row| row.ran.as_ref().unwrap()).collect();
+    assert_eq!(ran[0].changed, 200);
+    assert_eq!(ran[0].worker.messages, 4);
+    assert_eq!((ran[1].changed, ran[1].worker.messages), (0, 0));
+    assert_eq!(ran[2].changed, 2);
+    assert_eq!((ran[3].off, ran[4].off), (0, 20));
+    assert!(ran[0].write_units > 200.0 && ran[4].write_units > 20.0);
+    // The pages, a login and what the system asks besides.
+    let floor = rows.iter().find(|row| row.who != OURS).unwrap();
+    assert_eq!(floor.requests, 5);
+    assert!(ours[1].requests > floor.requests);
+    let idle = ran.iter().flat_map(|it| it.functions());
+    let idle = idle.filter(|(_, it)| it.used.peak_kib < 1_000);
+    assert_eq!(idle.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_ends_early_costs_whoever_believes_it_and_not_us() {
+    let mut emulated = Emulated::start(bench(), SIZE).await.unwrap();
+    let enabled = emulated.enabled().await.unwrap();
+    let stack = Stack::start(&emulated.access, binaries()).await.unwrap();
+    assert_eq!(stack.sync().await.unwrap().0.state, "COMPLETED");
+    assert_eq!(stack.on().await.unwrap().len(), enabled.len());
+
+    let rule = "users page 3 always: next-link missing";
+    emulated.play(rule).await.unwrap();
+    let (naive, ambient) = (floor(bench(), "parse"), Ambient::system());
+    let read = naive.read(&emulated.access, true, 30_000, &ambient);
+    let Outcome::Gave { ids, .. } = read.await.unwrap().outcome else {
+        panic!("the bare loop does not see it");
+    };
+    assert!(ids.len() < enabled.len() - 40);
+
+    let (ran, _) = stack.sync().await.unwrap();
+    assert!(emulated.requests().await.unwrap().faulted > 1);
+    let on = stack.on().await.unwrap();
+    assert!(enabled.iter().all(|id| on.contains(id)), "{}", ran.state);
+    emulated.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_held_to_too_small_a_size_ends_the_bench() {
+    let emulated = Emulated::start(bench(), SIZE).await.unwrap();
+    let mut stack = Stack::start(&emulated.access, binaries()).await.unwrap();
+    stack.limit(1 << 20);
+    assert!(stack.sync().await.is_err());
+}
