@@ -67,6 +67,28 @@ impl TenantSchedule {
         };
         (delta && is_later(last.any_ms)).then_some(RunMode::Delta)
     }
+
+    /// Since when a tenant waits for a full run, in milliseconds since 1970, if the last one ended then:
+    /// from the end, where the stack's schedule says when the next one is; from the next occurrence, where the
+    /// tenant's own does. `None` if it waits for none.
+    #[must_use]
+    pub fn waits_for_full_since(&self, last_ms: u64) -> Option<u64> {
+        match &self.full {
+            None => Some(last_ms),
+            Some(when) => when.next_ms(last_ms),
+        }
+    }
+
+    /// Likewise for any run. Where the tenant wants no deltas and full runs as the stack has them, the wait for
+    /// a full run says it all.
+    #[must_use]
+    pub fn waits_for_any_since(&self, last_ms: u64) -> Option<u64> {
+        let Some(delta) = &self.delta else {
+            return Some(last_ms);
+        };
+        let full = self.full.as_ref().and_then(|when| when.next_ms(last_ms));
+        delta.next_ms(last_ms).into_iter().chain(full).min()
+    }
 }
 
 /// When something is due, in UTC, in the words of EventBridge.
@@ -96,6 +118,15 @@ impl When {
             (Rule::Cron(schedule), Some(last_ms)) => {
                 next_ms(schedule, last_ms).is_some_and(|next_ms| next_ms <= at_ms)
             }
+        }
+    }
+
+    /// When it comes next after that.
+    fn next_ms(&self, after_ms: u64) -> Option<u64> {
+        match &self.rule {
+            Rule::Off => None,
+            Rule::Rate { ms } => Some((after_ms / ms + 1) * ms),
+            Rule::Cron(schedule) => next_ms(schedule, after_ms),
         }
     }
 }

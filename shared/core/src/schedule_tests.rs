@@ -144,3 +144,43 @@ fn a_schedule_is_stored_as_it_is_written() {
     let schedule: TenantSchedule = serde_json::from_str(text).unwrap();
     assert_eq!(serde_json::to_string(&schedule).unwrap(), text);
 }
+
+#[test]
+fn a_tenant_waits_from_its_last_run_by_the_stacks_schedule_and_from_the_next_occurrence_by_its_own()
+{
+    let schedule = |full: Option<&str>, delta: Option<&str>| TenantSchedule {
+        full: full.map(when),
+        delta: delta.map(when),
+    };
+    let last_ms = MONDAY_MS + 1;
+    let (hour, day) = (Some("rate(1 hour)"), Some("rate(1 day)"));
+    let (in_an_hour, tomorrow) = (Some(MONDAY_MS + HOUR_MS), Some(MONDAY_MS + DAY_MS));
+    for (full, delta, for_full, for_any) in [
+        (None, None, Some(last_ms), Some(last_ms)),
+        (day, None, tomorrow, Some(last_ms)),
+        (day, hour, tomorrow, in_an_hour),
+        (hour, day, in_an_hour, in_an_hour),
+        (None, hour, Some(last_ms), in_an_hour),
+        (None, Some("off"), Some(last_ms), None),
+        (day, Some("off"), tomorrow, tomorrow),
+        (Some("off"), hour, None, in_an_hour),
+        (Some("off"), Some("off"), None, None),
+    ] {
+        let schedule = schedule(full, delta);
+        assert_eq!(
+            schedule.waits_for_full_since(last_ms),
+            for_full,
+            "{full:?} {delta:?}"
+        );
+        assert_eq!(
+            schedule.waits_for_any_since(last_ms),
+            for_any,
+            "{full:?} {delta:?}"
+        );
+    }
+    let nightly = schedule(Some("cron(0 2 * * ? *)"), None);
+    assert_eq!(
+        nightly.waits_for_full_since(last_ms),
+        Some(MONDAY_MS + 2 * HOUR_MS)
+    );
+}

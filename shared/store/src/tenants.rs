@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::RunMode;
-use rollcall_core::schedule::LastStarts;
+use rollcall_core::schedule::{LastStarts, TenantSchedule};
 use rollcall_core::settings::TenantSettings;
 use rollcall_core::window::Window;
 
@@ -24,6 +24,9 @@ pub struct TenantRecord {
     pub revision: u64,
     /// Whether it is synced no more.
     pub removed: bool,
+    /// Since when it has had its schedule, in milliseconds since 1970: when it was put for the first time,
+    /// or back after it was removed, or with another schedule.
+    pub scheduled_at_ms: u64,
 }
 
 impl TenantRecord {
@@ -33,19 +36,22 @@ impl TenantRecord {
             settings: settings_of(&id_of(item)?, item)?,
             revision: row.number("revision")?,
             removed: row.flag("removed")?,
+            scheduled_at_ms: row.number_if_any("scheduled_at")?.unwrap_or_default(),
         })
     }
 }
 
-/// What is known of a tenant without its settings.
+/// What there is to know of a tenant between its runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantMark {
     /// Its id.
     pub id: TenantId,
     /// Whether it is synced no more.
     pub removed: bool,
-    /// When it was put or removed last, in milliseconds since 1970.
-    pub changed_at_ms: u64,
+    /// When runs are due; the stack's schedule where its settings cannot be read.
+    pub schedule: TenantSchedule,
+    /// As [`TenantRecord::scheduled_at_ms`].
+    pub scheduled_at_ms: u64,
 }
 
 /// What putting a tenant did.
@@ -205,11 +211,22 @@ impl Store {
                 return Ok(PutTenant::Same);
             }
         }
-        let revision = before.as_ref().map_or(0, |before| before.revision);
-        self.write_tenant(settings, revision, false).await?;
+        let revision_before = before.as_ref().map_or(0, |before| before.revision);
+        let before = before.filter(|before| !before.removed);
+        let scheduled_at_ms = before
+            .as_ref()
+            .filter(|before| before.settings.schedule == settings.schedule)
+            .map_or_else(|| self.ambient.now_ms(), |before| before.scheduled_at_ms);
+        let record = TenantRecord {
+            settings: settings.clone(),
+            revision: revision_before + 1,
+            removed: false,
+            scheduled_at_ms,
+        };
+        self.write_tenant(&record).await?;
         Ok(match before {
-            Some(before) if !before.removed => PutTenant::Changed,
-            _ => PutTenant::Added,
+            Some(_) => PutTenant::Changed,
+            None => PutTenant::Added,
         })
     }
 
@@ -220,32 +237,32 @@ impl Store {
     pub async fn remove_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError> {
         match self.tenant(tenant).await? {
             Some(record) if !record.removed => {
-                self.write_tenant(&record.settings, record.revision, true)
-                    .await?;
+                let removed = TenantRecord {
+                    revision: record.revision + 1,
+                    removed: true,
+                    ..record
+                };
+                self.write_tenant(&removed).await?;
                 Ok(true)
             }
             _ => Ok(false),
         }
     }
 
-    async fn write_tenant(
-        &self,
-        settings: &TenantSettings,
-        revision_before: u64,
-        removed: bool,
-    ) -> Result<(), StoreError> {
-        let item = keys::tenant(&settings.id).with([
-            ("settings", json(settings)?),
-            ("revision", number(revision_before + 1)),
-            ("removed", AttributeValue::Bool(removed)),
-            ("changed_at", number(self.ambient.now_ms())),
+    /// Writes what follows the revision before.
+    async fn write_tenant(&self, record: &TenantRecord) -> Result<(), StoreError> {
+        let item = keys::tenant(&record.settings.id).with([
+            ("settings", json(&record.settings)?),
+            ("revision", number(record.revision)),
+            ("removed", AttributeValue::Bool(record.removed)),
+            ("scheduled_at", number(record.scheduled_at_ms)),
         ]);
         Transaction::new(self)
             .put(
                 Protects::Read("the tenant's settings"),
                 Table::Coordination,
                 item,
-                &revision_was(revision_before),
+                &revision_was(record.revision - 1),
             )
             .send()
             .await
@@ -277,23 +294,25 @@ impl Store {
         Ok(tenants)
     }
 
-    /// All tenants, removed ones too, without their settings: one tenant that cannot be read keeps no
-    /// other from being looked after.
+    /// All tenants, removed ones too, even if their settings cannot be read: one of those keeps no other
+    /// from being looked after.
     ///
     /// # Errors
     /// [`StoreError`] as DynamoDB answers.
     pub async fn tenant_marks(&self) -> Result<Vec<TenantMark>, StoreError> {
         let mut marks = Vec::new();
         let range = Range {
-            attributes: Some(&["pk", "sk", "removed", "changed_at"]),
+            attributes: Some(&["pk", "sk", "removed", "settings", "scheduled_at"]),
             ..Range::of(Table::Coordination, keys::TENANTS_PARTITION)
         };
         self.query(range, |item| {
-            let row = Row(item);
+            let (row, id) = (Row(item), id_of(item)?);
+            let settings = settings_of(&id, item);
             marks.push(TenantMark {
-                id: id_of(item)?,
                 removed: row.flag("removed").unwrap_or_default(),
-                changed_at_ms: row.number("changed_at").unwrap_or_default(),
+                schedule: settings.map(|it| it.schedule).unwrap_or_default(),
+                scheduled_at_ms: row.number("scheduled_at").unwrap_or_default(),
+                id,
             });
             Ok(())
         })

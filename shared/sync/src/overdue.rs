@@ -20,28 +20,37 @@ struct Longest {
 }
 
 impl Longest {
-    fn look(&mut self, tenant: &TenantMark, since_ms: Option<u64>, now_ms: u64) {
-        // A tenant that was put just now, for the first time or again, could have none yet.
-        let since_ms = since_ms.unwrap_or_default().max(tenant.changed_at_ms);
+    fn look(&mut self, tenant: &TenantId, since_ms: Option<u64>, now_ms: u64) {
+        let Some(since_ms) = since_ms else {
+            return;
+        };
         let seconds = now_ms.saturating_sub(since_ms) / 1_000;
         if self.tenant.is_none() || seconds > self.seconds {
             *self = Self {
                 seconds,
-                tenant: Some(tenant.id.clone()),
+                tenant: Some(tenant.clone()),
             };
         }
     }
 }
 
 impl Overdue {
-    /// Nobody waits for a run of a tenant that was removed.
+    /// Nobody waits for a run of a tenant that was removed, or whose schedule is off.
     pub(crate) fn look(&mut self, tenant: &TenantMark, head: &Head, now_ms: u64) {
         if tenant.removed {
             return;
         }
         self.tenants += 1;
-        self.any.look(tenant, head.completed_at_ms, now_ms);
-        self.full.look(tenant, head.full_completed_at_ms, now_ms);
+        // A tenant that has had its schedule since just now could have no run by it yet.
+        let last = |at_ms: Option<u64>| at_ms.unwrap_or_default().max(tenant.scheduled_at_ms);
+        let any = tenant
+            .schedule
+            .waits_for_any_since(last(head.completed_at_ms));
+        let full = tenant
+            .schedule
+            .waits_for_full_since(last(head.full_completed_at_ms));
+        self.any.look(&tenant.id, any, now_ms);
+        self.full.look(&tenant.id, full, now_ms);
     }
 
     /// One line a sweep, however many tenants there are.
@@ -60,13 +69,16 @@ impl Overdue {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_core::schedule::TenantSchedule;
+
     use super::*;
 
-    fn tenant(id: &str, removed: bool, changed_at_ms: u64) -> TenantMark {
+    fn tenant(id: &str, removed: bool, scheduled_at_ms: u64) -> TenantMark {
         TenantMark {
             id: TenantId::new(id).unwrap(),
             removed,
-            changed_at_ms,
+            schedule: TenantSchedule::default(),
+            scheduled_at_ms,
         }
     }
 
@@ -94,7 +106,7 @@ mod tests {
         let mut overdue = Overdue::default();
         overdue.look(&tenant("new", false, 40_000), &Head::default(), 100_000);
         assert_eq!((overdue.any.seconds, overdue.full.seconds), (60, 60));
-        // Put again after a year, it does not wait since a year.
+        // Put back after a year, it does not wait since a year.
         let mut overdue = Overdue::default();
         let head = Head {
             completed_at_ms: Some(1_000),
@@ -102,5 +114,35 @@ mod tests {
         };
         overdue.look(&tenant("back", false, 90_000), &head, 100_000);
         assert_eq!(overdue.any.seconds, 10);
+    }
+
+    #[test]
+    fn a_tenant_waits_by_its_own_schedule_and_one_whose_schedule_is_off_does_not_wait() {
+        const HOUR_MS: u64 = 3_600_000;
+        let own = |full: &str, delta: &str| TenantMark {
+            schedule: TenantSchedule {
+                full: Some(full.to_owned().try_into().unwrap()),
+                delta: Some(delta.to_owned().try_into().unwrap()),
+            },
+            ..tenant("own", false, 0)
+        };
+        let head = Head {
+            completed_at_ms: Some(HOUR_MS / 2),
+            full_completed_at_ms: Some(HOUR_MS / 2),
+            ..Head::default()
+        };
+        let waits = |schedule: &TenantMark, hours: u64| {
+            let mut overdue = Overdue::default();
+            overdue.look(schedule, &head, hours * HOUR_MS);
+            let hours = |longest: Longest| longest.tenant.map(|_| longest.seconds / 3_600);
+            (hours(overdue.any), hours(overdue.full))
+        };
+        assert_eq!(waits(&own("off", "off"), 999), (None, None));
+        let weekly = own("rate(7 days)", "rate(6 hours)");
+        assert_eq!(waits(&weekly, 6), (Some(0), Some(0)));
+        assert_eq!(waits(&weekly, 8), (Some(2), Some(0)));
+        assert_eq!(waits(&weekly, 7 * 24 + 3), (Some(7 * 24 - 3), Some(3)));
+        let nightly = own("cron(0 2 * * ? *)", "off");
+        assert_eq!(waits(&nightly, 5), (Some(3), Some(3)));
     }
 }

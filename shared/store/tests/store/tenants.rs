@@ -2,12 +2,13 @@
 
 use rollcall_core::ids::TenantId;
 use rollcall_core::run::RunMode;
+use rollcall_core::settings::TenantSettings;
 use rollcall_store::{PutTenant, StartedRun, StoreError};
 use serde_json::json;
 
 use crate::values::{created, other_settings, settings};
 use crate::wire::Wire;
-use crate::world::{World, head_key, n, run_key, s};
+use crate::world::{START_MS, World, head_key, n, run_key, s};
 
 const ACTIVE_RUN: StoreError = StoreError::Changed {
     what: "the tenant's active run",
@@ -37,6 +38,28 @@ async fn each_change_of_a_tenant_is_a_revision() {
     assert!(!world.store.remove_tenant(&id).await.unwrap());
     assert_eq!(put(other_settings("t")).await, PutTenant::Added);
     assert_eq!(revision().await, (4, false));
+}
+
+#[tokio::test]
+async fn a_tenant_has_its_schedule_since_it_was_put_or_put_back_or_its_schedule_changed() {
+    let world = World::start().await;
+    let id = TenantId::new("t").unwrap();
+    let mut nightly = other_settings("t");
+    nightly.schedule = serde_json::from_value(json!({ "full": "cron(0 2 * * ? *)" })).unwrap();
+    let since_put = async |settings: &TenantSettings| {
+        world.clock.advance_ms(10);
+        world.store.put_tenant(settings).await.unwrap();
+        let mark = world.store.tenant_marks().await.unwrap().remove(0);
+        assert_eq!(mark.schedule, settings.schedule);
+        (mark.scheduled_at_ms - START_MS, mark.removed)
+    };
+    assert_eq!(since_put(&settings("t")).await, (10, false));
+    // Other settings are no other schedule.
+    assert_eq!(since_put(&other_settings("t")).await, (10, false));
+    assert_eq!(since_put(&nightly).await, (30, false));
+    assert!(world.store.remove_tenant(&id).await.unwrap());
+    assert!(world.store.tenant_marks().await.unwrap().remove(0).removed);
+    assert_eq!(since_put(&nightly).await, (40, false));
 }
 
 #[tokio::test]
