@@ -166,6 +166,13 @@ def target(value):
     return attribute[0] if attribute else None
 
 
+def index_of(value):
+    """The table and the index that an Fn::Sub of an index's ARN names; none for anything else."""
+    text = value.get("Fn::Sub") if isinstance(value, dict) else None
+    match = re.fullmatch(r"\$\{(\w+)\.Arn\}/(index/\w+)", text) if isinstance(text, str) else None
+    return match.groups() if match else (None, None)
+
+
 def statements(role):
     for policy in role["Properties"].get("Policies", []):
         yield from as_list(policy["PolicyDocument"]["Statement"])
@@ -209,13 +216,17 @@ def permissions(template, role):
             allowed |= {(action, "elsewhere", None) for action in actions}
             continue
         for resource in as_list(statement["Resource"]):
-            name = target(resource)
+            name, index = index_of(resource)
+            name = name or target(resource)
             if name not in template["Resources"]:
                 problems.append(f"{where}: {resource} is not one resource of this template")
                 continue
             kinds = {None}
             if name == "DirectoryTable":
-                kinds = {"user"}
+                kinds = {index or "user"}
+            elif index:
+                problems.append(f"{where}: {resource} is an index that no function reads")
+                continue
             if name == "CoordinationTable":
                 kinds = leading_kinds(statement)
                 if kinds is None:
@@ -487,6 +498,13 @@ class TheTemplate(unittest.TestCase):
     def test_keeps_the_policy(self):
         self.assertEqual(findings(LOADED), [])
 
+    def test_the_directory_is_streamed_by_the_tables_keys_with_its_layout(self):
+        table = load()["Resources"]["DirectoryTable"]["Properties"]
+        index = {it["IndexName"]: it for it in table["GlobalSecondaryIndexes"]}["standing"]
+        self.assertEqual(index["KeySchema"], table["KeySchema"])
+        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["schema", "standing"]}
+        self.assertEqual(index["Projection"], projection)
+
 
 class ThePolicy(unittest.TestCase):
     """Each test breaks one rule of a good template."""
@@ -515,6 +533,8 @@ class ThePolicy(unittest.TestCase):
         }
         if resource == "CoordinationTable":
             more["Condition"] = limited_to(as_keys({kind}))
+        if kind and kind.startswith("index/"):
+            more["Resource"] = {"Fn::Sub": f"${{{resource}.Arn}}/{kind}"}
         policy["Statement"].append(more)
 
     def drop(self, role, permission):
@@ -522,8 +542,11 @@ class ThePolicy(unittest.TestCase):
         action, resource, kind = permission
         for statement in list(statements(self.resources[role])):
             actions = as_list(statement["Action"])
-            names = [target(one) or "elsewhere" for one in as_list(statement["Resource"])]
+            resources = as_list(statement["Resource"])
+            names = [index_of(one)[0] or target(one) or "elsewhere" for one in resources]
             if action not in actions or resource not in names:
+                continue
+            if resource == "DirectoryTable" and kind != (index_of(resources[0])[1] or "user"):
                 continue
             if resource == "CoordinationTable" and kind not in leading_kinds(statement):
                 continue

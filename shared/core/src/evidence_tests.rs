@@ -6,7 +6,7 @@ use crate::page::{ChangedSighting, PagePayload, Sighted};
 use crate::plan::Plan;
 use crate::proof::{Seal, Sightings, prove};
 use crate::run::RunMode;
-use crate::testing::{chain, id, order, payload_of, run, user};
+use crate::testing::{candidates_on, chain, id, order, payload_of, run, user};
 
 const RULE: StreakRule = StreakRule {
     run: 7,
@@ -24,7 +24,7 @@ fn proof(payloads: &[PagePayload]) -> CompletenessProof {
         last_digest: batches.last().unwrap().digest.clone(),
         earlier_pages: 0,
     };
-    let mut sightings = Sightings::new();
+    let mut sightings = Sightings::new(candidates_on(payloads));
     for (batch, payload) in batches.iter().zip(payloads) {
         sightings.add_sealed(&run(), batch, batch.digest.clone(), payload);
     }

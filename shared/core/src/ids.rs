@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::seen::SEEN_KEY_BITS;
+
 /// The longest tenant id, in characters.
 pub const TENANT_ID_CHARS_MAX: usize = 40;
 
@@ -185,11 +187,12 @@ impl IdKey {
         Self(u128::from_be_bytes(high))
     }
 
-    /// The first 64 bits: what a page stores for a user who was seen and is unchanged. A collision
-    /// (one in 10^13 for a tenant of a million) can only keep a user on, for one run.
+    /// The first [`SEEN_KEY_BITS`]: what a page stores for a user who was seen and is unchanged. A collision
+    /// (for somebody who is gone from a tenant of a million, one in 70 million) can only keep a user on, for
+    /// one run.
     #[must_use]
     pub fn seen_key(self) -> u64 {
-        u64::try_from(self.0 >> 64).unwrap_or(u64::MAX)
+        u64::try_from(self.0 >> (u128::BITS - SEEN_KEY_BITS)).unwrap_or(u64::MAX)
     }
 }
 

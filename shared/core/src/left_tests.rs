@@ -9,7 +9,7 @@ use crate::run::RunMode;
 use crate::scope::Scope;
 use crate::settings::Guid;
 use crate::status::{Reason, Status, StoredUser};
-use crate::testing::{chain, id, order, payload_of, run, user};
+use crate::testing::{candidates_on, chain, id, order, payload_of, run, user};
 use crate::user::{AttributeMap, GraphUser};
 
 fn proof(payloads: &[PagePayload]) -> CompletenessProof {
@@ -22,7 +22,7 @@ fn proof(payloads: &[PagePayload]) -> CompletenessProof {
         last_digest: batches.last().unwrap().digest.clone(),
         earlier_pages: 0,
     };
-    let mut sightings = Sightings::new();
+    let mut sightings = Sightings::new(candidates_on(payloads));
     for (batch, payload) in batches.iter().zip(payloads) {
         sightings.add_sealed(&run(), batch, batch.digest.clone(), payload);
     }

@@ -31,6 +31,7 @@ pub mod revert;
 pub mod run;
 pub mod schedule;
 pub mod scope;
+pub mod seen;
 pub mod settings;
 pub mod status;
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! A page's payload: what the enumerator found on one page of Graph's answer, sorted into *seen and
-//! unchanged* (8 bytes a user) and *new or changed* (the full record, compressed). It is immutable
+//! unchanged* (5 bytes a user) and *new or changed* (the full record, compressed). It is immutable
 //! and addressed by its digest.
 
 use std::fmt;
@@ -13,13 +13,17 @@ use sha2::{Digest, Sha256};
 
 use crate::delta::DeltaUser;
 use crate::ids::ObjectId;
+use crate::seen;
 use crate::user::GraphUser;
 
 /// The most bytes that the records of one page may have once unpacked: 999 users of 16 KiB.
 pub const PAGE_RECORDS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// The most bytes of a link. Real ones have one or two thousand.
+pub const LINK_BYTES_MAX: usize = 16 * 1024;
+
 /// The layout's number, the first byte of a payload.
-const PAYLOAD_VERSION: u8 = 2;
+const PAYLOAD_VERSION: u8 = 3;
 
 /// A page's name: the first 128 bits of the SHA-256 of its bytes, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -173,7 +177,7 @@ impl NextPage {
 pub struct PagePayload {
     /// Where the enumeration goes on.
     pub next: NextPage,
-    /// The users seen and unchanged, as [`crate::ids::IdKey::seen_key`].
+    /// The users seen and unchanged, as [`crate::ids::IdKey::seen_key`]. Their order is not stored.
     pub seen: Vec<u64>,
     /// The users new or changed.
     pub changed: Vec<ChangedSighting>,
@@ -225,23 +229,27 @@ impl PagePayload {
             NextPage::Users(link) | NextPage::Delta(link) => link,
             NextPage::End { delta_link } => delta_link.as_deref().unwrap_or_default(),
         };
-        let mut bytes =
-            Vec::with_capacity(16 + link.len() + self.seen.len() * 8 + records.len() / 4);
+        if link.len() > LINK_BYTES_MAX {
+            return Err(UnreadablePage(format!(
+                "a link of {} bytes, at most {LINK_BYTES_MAX} fit",
+                link.len()
+            )));
+        }
+        let seen = seen::pack(&self.seen)
+            .ok_or_else(|| UnreadablePage("a key of a user who was seen is too large".into()))?;
+        let mut bytes = Vec::with_capacity(16 + link.len() + seen.len() + records.len() / 4);
         bytes.push(PAYLOAD_VERSION);
         bytes.push(self.next.kind());
-        push_length(&mut bytes, link.len());
-        bytes.extend_from_slice(link.as_bytes());
         push_length(&mut bytes, self.seen.len());
-        for key in &self.seen {
-            bytes.extend_from_slice(&key.to_be_bytes());
-        }
+        bytes.extend_from_slice(&seen);
+        push_length(&mut bytes, link.len());
         push_length(&mut bytes, self.changed.len());
-        if !self.changed.is_empty() {
-            let mut packer = DeflateEncoder::new(bytes, Compression::default());
-            packer.write_all(&records).map_err(|e| unreadable(&e))?;
-            bytes = packer.finish().map_err(|e| unreadable(&e))?;
-        }
-        Ok(bytes)
+        let mut packer = DeflateEncoder::new(bytes, Compression::default());
+        packer
+            .write_all(link.as_bytes())
+            .and_then(|()| packer.write_all(&records))
+            .map_err(|e| unreadable(&e))?;
+        packer.finish().map_err(|e| unreadable(&e))
     }
 
     /// Reads what [`Self::encode`] wrote.
@@ -254,25 +262,17 @@ impl PagePayload {
             return Err(UnreadablePage("of another version".into()));
         }
         let kind = reader.take(1)?[0];
-        let link_bytes = reader.length()?;
-        let link = std::str::from_utf8(reader.take(link_bytes)?)
-            .map_err(|e| UnreadablePage(e.to_string()))?;
         let seen_count = reader.length()?;
-        let seen = reader
-            .take(seen_count.saturating_mul(8))?
-            .chunks_exact(8)
-            .map(|chunk| {
-                let mut key = [0u8; 8];
-                key.copy_from_slice(chunk);
-                u64::from_be_bytes(key)
-            })
-            .collect();
-        let changed_count = reader.length()?;
-        let changed = if changed_count == 0 {
-            Vec::new()
-        } else {
-            unpack(reader.0)?
-        };
+        let (seen, rest) = seen::unpack(seen_count, reader.0)
+            .ok_or_else(|| UnreadablePage("its list of who was seen is none".into()))?;
+        let mut reader = Reader(rest);
+        let (link_bytes, changed_count) = (reader.length()?, reader.length()?);
+        let unpacked = unpack(reader.0)?;
+        let (link, records) = unpacked
+            .split_at_checked(link_bytes)
+            .ok_or_else(|| UnreadablePage("cut off".into()))?;
+        let link = std::str::from_utf8(link).map_err(|e| UnreadablePage(e.to_string()))?;
+        let changed = read_records(records)?;
         if changed.len() != changed_count {
             return Err(UnreadablePage(format!(
                 "{} records where {changed_count} were counted",
@@ -287,14 +287,18 @@ impl PagePayload {
     }
 }
 
-fn unpack(packed: &[u8]) -> Result<Vec<ChangedSighting>, UnreadablePage> {
-    let mut records = Vec::new();
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, UnreadablePage> {
+    let mut unpacked = Vec::new();
     DeflateDecoder::new(packed)
-        .take(PAGE_RECORDS_BYTES_MAX as u64)
-        .read_to_end(&mut records)
+        .take((LINK_BYTES_MAX + PAGE_RECORDS_BYTES_MAX) as u64)
+        .read_to_end(&mut unpacked)
         .map_err(|e| UnreadablePage(e.to_string()))?;
+    Ok(unpacked)
+}
+
+fn read_records(records: &[u8]) -> Result<Vec<ChangedSighting>, UnreadablePage> {
     // The place only: the text of the error may quote a value.
-    serde_json::from_slice(&records).map_err(|e| {
+    serde_json::from_slice(records).map_err(|e| {
         UnreadablePage(format!(
             "no records at line {} column {}",
             e.line(),
@@ -335,7 +339,7 @@ mod tests {
     fn payload() -> PagePayload {
         PagePayload {
             next: NextPage::Users("https://graph.example/v1.0/users?$skiptoken=\"x\"".into()),
-            seen: vec![1, u64::MAX, 7],
+            seen: vec![1, 7, (1 << 46) - 1],
             changed: vec![ChangedSighting {
                 index: 3,
                 again: true,
@@ -379,6 +383,15 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(PagePayload::decode(&bytes[..end]).is_err(), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_is_an_error_and_never_another_key() {
+        let page = PagePayload {
+            seen: vec![1 << 46],
+            ..payload()
+        };
+        assert!(page.encode().is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A [`CompletenessProof`] is made by [`prove`] alone, from the run's seal, its batch items and its
 //! pages. A list that is missing, empty, cut off or does not add up gives an error, never "nobody".
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::batch::BatchState;
 use crate::ids::{IdKey, ObjectId, RunRef};
@@ -119,17 +119,19 @@ pub fn check_batches(seal: &Seal, batches: &[BatchFact]) -> Result<(), NotProven
     Ok(())
 }
 
-/// The last word on somebody who was seen as new or changed, or was told to be removed.
+/// The last word on a candidate, or on somebody who was told to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct LastSighting {
     order: SightingOrder,
     is_removal: bool,
 }
 
-/// Who was seen, collected page by page. Seen in any generation is seen.
-#[derive(Debug, Default)]
+/// Who was seen, collected page by page: 8 bytes each. Seen in any generation is seen. The last word is kept
+/// about the candidates and those who were told to be removed alone, for nobody asks about others.
+#[derive(Debug)]
 pub struct Sightings {
     keys: Vec<u64>,
+    candidates: HashSet<IdKey>,
     last: HashMap<IdKey, LastSighting>,
     earlier_pages: u32,
     sealed: Vec<PageDigest>,
@@ -137,10 +139,18 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// None yet.
+    /// None yet; pages are added in their order. Whoever is to be a candidate for switching off by them has to
+    /// be named: one who is not has no last sighting, and without it there is no evidence.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(candidates: impl IntoIterator<Item = IdKey>) -> Self {
+        Self {
+            keys: Vec::new(),
+            candidates: candidates.into_iter().collect(),
+            last: HashMap::new(),
+            earlier_pages: 0,
+            sealed: Vec::new(),
+            sealed_count: 0,
+        }
     }
 
     /// Adds a page of an earlier generation. It can show that somebody is there; where it is missing,
@@ -178,8 +188,13 @@ impl Sightings {
             if !sighted.is_removal {
                 self.keys.push(key.seen_key());
             }
-            let last = self.last.entry(key).or_insert(sighted);
-            *last = (*last).max(sighted);
+            let has_the_say = sighted.is_removal
+                || self.candidates.contains(&key)
+                || self.last.contains_key(&key);
+            if has_the_say {
+                let last = self.last.entry(key).or_insert(sighted);
+                *last = (*last).max(sighted);
+            }
         }
     }
 }
@@ -293,7 +308,7 @@ impl CompletenessProof {
         (!is_told && !self.saw(id)).then(|| Absence { id: id.clone() })
     }
 
-    /// The last sighting of a user who was seen as new or changed, or was removed.
+    /// The last sighting of a candidate, or of somebody who was told to be removed.
     #[must_use]
     pub fn last_sighting(&self, id: &ObjectId) -> Option<SightingOrder> {
         self.last_of(id).map(|last| last.order)

@@ -2,6 +2,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::delta::{DeltaUser, Removal};
+use crate::page::{ChangedSighting, Sighted};
 use crate::testing::{self, payload_of, run};
 
 fn seal(pages: u32, sightings: u64, last: &PageDigest) -> Seal {
@@ -37,7 +39,7 @@ fn whole() -> Story {
 
 impl Story {
     fn prove(&self) -> Result<CompletenessProof, NotProven> {
-        let mut sightings = Sightings::new();
+        let mut sightings = Sightings::new([IdKey::of(&run(), &testing::id("a"))]);
         for (batch, payload) in self.batches.iter().zip(&self.payloads) {
             let digest = PageDigest::of(&payload.encode().unwrap());
             sightings.add_sealed(&run(), batch, digest, payload);
@@ -128,7 +130,7 @@ fn a_page_with_other_content_than_its_batch_names_is_an_error() {
 #[test]
 fn seen_in_an_earlier_generation_is_seen() {
     let story = whole();
-    let mut sightings = Sightings::new();
+    let mut sightings = Sightings::new([]);
     sightings.add_earlier(&run(), 0, 1, &payload_of(&["early"]));
     for (batch, payload) in story.batches.iter().zip(&story.payloads) {
         let digest = PageDigest::of(&payload.encode().unwrap());
@@ -147,7 +149,7 @@ fn seen_in_an_earlier_generation_is_seen() {
 fn a_page_of_an_earlier_generation_that_is_missing_is_no_proof() {
     let story = whole();
     for (read, there) in [(0, 1), (1, 2), (1, 0)] {
-        let mut sightings = Sightings::new();
+        let mut sightings = Sightings::new([]);
         for page in 1..=read {
             sightings.add_earlier(&run(), 0, page, &payload_of(&["early"]));
         }
@@ -178,8 +180,46 @@ fn a_repeated_user_is_seen_once_and_his_last_sighting_is_known() {
     };
     let proof = story.prove().unwrap();
     assert_eq!(proof.users_seen(), 3);
-    let last = proof.last_sighting(&ObjectId::new("a").unwrap()).unwrap();
+    let last = proof.last_sighting(&testing::id("a")).unwrap();
     assert_eq!(last, testing::order(1, 2, 1));
+    // Who is no candidate has none, and takes no memory.
+    assert_eq!(proof.last_sighting(&testing::id("b")), None);
+}
+
+#[test]
+fn who_is_told_to_be_removed_is_neither_seen_nor_absent_and_who_is_told_of_again_is_there() {
+    let story = |removals: &[bool]| {
+        let told = |removed: &bool| PagePayload {
+            changed: vec![ChangedSighting {
+                index: 0,
+                again: false,
+                user: Sighted::Part(DeltaUser {
+                    removed: removed.then_some(Removal::Bin),
+                    ..DeltaUser::new(testing::id("a"))
+                }),
+            }],
+            ..payload_of(&[])
+        };
+        let payloads: Vec<_> = removals.iter().map(told).collect();
+        let batches = testing::chain(&payloads);
+        let mut sightings = Sightings::new([]);
+        for (batch, payload) in batches.iter().zip(&payloads) {
+            sightings.add_sealed(&run(), batch, batch.digest.clone(), payload);
+        }
+        let (pages, seen) = (batches.len(), batches.iter().map(|it| it.sightings).sum());
+        let last = &batches.last().unwrap().digest;
+        let seal = seal(u32::try_from(pages).unwrap(), seen, last);
+        let proof = prove(run(), seal, &batches, sightings).unwrap();
+        let a = testing::id("a");
+        (
+            proof.saw(&a),
+            proof.is_removed(&a),
+            proof.absence(&a).is_some(),
+        )
+    };
+    assert_eq!(story(&[true]), (false, true, false));
+    assert_eq!(story(&[false, true]), (true, true, false));
+    assert_eq!(story(&[true, false]), (true, false, false));
 }
 
 /// What can happen to a list of batches and pages.

@@ -20,6 +20,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Active, Self::Inactive];
+
     /// The name that is stored and shown.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -49,6 +52,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Present,
+        Self::Disabled,
+        Self::Deleted,
+        Self::NotFound,
+        Self::OutOfScope,
+        Self::Manual,
+    ];
+
     /// The name that is stored and shown.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -116,6 +129,11 @@ pub enum ChangeKind {
     Updated,
     /// INACTIVE became ACTIVE.
     Reactivated,
+}
+
+impl ChangeKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Reactivated];
 }
 
 /// The last run that wrote a user, and what it counted the user as.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::batch::BatchState;
-use crate::ids::{ObjectId, RunRef};
+use crate::ids::{IdKey, ObjectId, RunRef};
 use crate::page::{ChangedSighting, NextPage, PageDigest, PagePayload};
 use crate::proof::BatchFact;
 use crate::status::SightingOrder;
@@ -43,6 +43,12 @@ pub(crate) fn order(generation: u32, page: u32, index: u32) -> SightingOrder {
         page,
         index,
     }
+}
+
+/// Everybody on these pages, as candidates.
+pub(crate) fn candidates_on(payloads: &[PagePayload]) -> Vec<IdKey> {
+    let changed = payloads.iter().flat_map(|page| &page.changed);
+    changed.map(|it| IdKey::of(&run(), it.user.id())).collect()
 }
 
 /// A page on which these users are new.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rollcall_core::page::LINK_BYTES_MAX;
 use url::Url;
 
 use crate::config::may_carry_secrets;
@@ -9,7 +10,7 @@ use crate::error::GraphError;
 
 /// The longest next link that is taken, in bytes. Real ones have 1 to 2 kB; servers in front of
 /// Graph refuse request lines far below this.
-pub const NEXT_LINK_BYTES_MAX: usize = 16 * 1024;
+pub const NEXT_LINK_BYTES_MAX: usize = LINK_BYTES_MAX;
 
 /// The address of a further page, as Graph gave it. Its page token can hold a login name, so it is
 /// not printed.

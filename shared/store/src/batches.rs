@@ -1,5 +1,7 @@
 //! Batches, as they are read, and their two ends: done and revoked.
 
+use std::ops::ControlFlow;
+
 use rollcall_core::batch::{BatchEvent, BatchState};
 use rollcall_core::counts::ChangeCounts;
 use rollcall_core::evidence::RequestId;
@@ -22,6 +24,10 @@ use crate::{Store, Table, keys};
 /// The most actions of one transaction.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 pub(crate) const TRANSACTION_ACTIONS_MAX: usize = 100;
+
+/// How many batches one answer has when one that is open is looked for: some kilobytes, or some hundred where the
+/// batches have many candidates.
+const LOOKED_AT_ONCE: i32 = 50;
 
 /// A batch as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,6 +160,35 @@ impl Store {
         })
         .await?;
         Ok(batches)
+    }
+
+    /// Whether a batch of a generation is open. It looks from the last page to the first, and no further
+    /// than to one that is: batches end in about the order of their pages. Good to wake somebody by, and no more:
+    /// an empty list has no open batch. What is proven compares the list with the seal.
+    ///
+    /// # Errors
+    /// [`StoreError`] as DynamoDB answers.
+    pub async fn has_open_batch(&self, run: &RunRef, generation: u32) -> Result<bool, StoreError> {
+        let partition = keys::batches_partition(run);
+        let prefix = keys::generation_prefix(generation);
+        let range = Range {
+            prefix: Some(&prefix),
+            page_max: Some(LOOKED_AT_ONCE),
+            backward: true,
+            ..Range::of(Table::Coordination, &partition)
+        };
+        let mut is_open = false;
+        self.query_until(range, |item| {
+            let state: BatchState = Row(item).named("state")?;
+            is_open = state.is_open();
+            Ok(if is_open {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })
+        .await?;
+        Ok(is_open)
     }
 
     /// Reports a batch as done.

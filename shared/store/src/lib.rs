@@ -60,7 +60,7 @@ pub use meter::Capacity;
 pub use plans::StoredPlan;
 pub use reverts::{BegunRevert, RevertLease, RevertRecord};
 pub use runs::{Bracket, GraphUsage, RunRecord, Usage};
-pub use schema::LOGIN_INDEX;
+pub use schema::{LOGIN_INDEX, STANDING_INDEX};
 pub use standings::UserStanding;
 pub use starts::{DueRun, StartedRun};
 pub use survey::{Left, LeftAlone, Survey};

@@ -1,6 +1,7 @@
 //! Reads: one item, a partition page by page, or many items by key. Each item's layout is checked here.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 use tokio::time::{Duration, sleep};
@@ -40,6 +41,8 @@ pub(crate) struct Range<'a> {
     pub(crate) attributes: Option<&'static [&'static str]>,
     pub(crate) consistency: Consistency,
     pub(crate) page_max: Option<i32>,
+    /// From the last key to the first.
+    pub(crate) backward: bool,
 }
 
 impl<'a> Range<'a> {
@@ -53,6 +56,7 @@ impl<'a> Range<'a> {
             attributes: None,
             consistency: Consistency::Strong,
             page_max: None,
+            backward: false,
         }
     }
 }
@@ -81,10 +85,27 @@ impl Store {
         range: Range<'_>,
         mut take: impl FnMut(&Item) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        let all = |item: &Item| {
+            take(item)?;
+            Ok(ControlFlow::Continue(()))
+        };
+        self.query_until(range, all).await
+    }
+
+    /// The items of a range, handed over page by page, until one is enough.
+    pub(crate) async fn query_until(
+        &self,
+        range: Range<'_>,
+        mut take: impl FnMut(&Item) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
         let mut start: Option<Item> = None;
         for _ in 0..QUERY_PAGES_MAX {
             let answer = self.query_page(&range, start.take()).await?;
-            answer.items.iter().try_for_each(&mut take)?;
+            for item in &answer.items {
+                if take(item)?.is_break() {
+                    return Ok(());
+                }
+            }
             match answer.last_key {
                 Some(last) => start = Some(last),
                 None => return Ok(()),
@@ -131,6 +152,7 @@ impl Store {
             .set_expression_attribute_values(Some(values))
             .consistent_read(range.consistency == Consistency::Strong)
             .set_limit(range.page_max)
+            .set_scan_index_forward(range.backward.then_some(false))
             .set_exclusive_start_key(start)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()

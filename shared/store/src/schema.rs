@@ -7,10 +7,15 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::error::{StoreError, from_sdk};
+use crate::layout::SCHEMA;
+use crate::standings::STANDING;
 use crate::{Store, Table};
 
 /// The index by login name, on the directory.
 pub const LOGIN_INDEX: &str = "login";
+
+/// The index that the directory is streamed by.
+pub const STANDING_INDEX: &str = "standing";
 
 fn key_element(name: &str, kind: KeyType) -> Result<KeySchemaElement, StoreError> {
     KeySchemaElement::builder()
@@ -24,6 +29,32 @@ fn string_attribute(name: &str) -> Result<AttributeDefinition, StoreError> {
     AttributeDefinition::builder()
         .attribute_name(name)
         .attribute_type(ScalarAttributeType::S)
+        .build()
+        .map_err(|e| StoreError::Invalid(e.to_string()))
+}
+
+fn login_index() -> Result<GlobalSecondaryIndex, StoreError> {
+    let projection = Projection::builder().projection_type(ProjectionType::KeysOnly);
+    GlobalSecondaryIndex::builder()
+        .index_name(LOGIN_INDEX)
+        .key_schema(key_element("login", KeyType::Hash)?)
+        .projection(projection.build())
+        .build()
+        .map_err(|e| StoreError::Invalid(e.to_string()))
+}
+
+/// Its keys are the table's own, so a user stays where he is in it, and a write of him costs one more
+/// unit at most.
+fn standing_index() -> Result<GlobalSecondaryIndex, StoreError> {
+    let projection = Projection::builder()
+        .projection_type(ProjectionType::Include)
+        .non_key_attributes(SCHEMA)
+        .non_key_attributes(STANDING);
+    GlobalSecondaryIndex::builder()
+        .index_name(STANDING_INDEX)
+        .key_schema(key_element("pk", KeyType::Hash)?)
+        .key_schema(key_element("sk", KeyType::Range)?)
+        .projection(projection.build())
         .build()
         .map_err(|e| StoreError::Invalid(e.to_string()))
 }
@@ -45,19 +76,10 @@ impl Store {
                 .key_schema(key_element("pk", KeyType::Hash)?)
                 .key_schema(key_element("sk", KeyType::Range)?);
             if table == Table::Directory {
-                let index = GlobalSecondaryIndex::builder()
-                    .index_name(LOGIN_INDEX)
-                    .key_schema(key_element("login", KeyType::Hash)?)
-                    .projection(
-                        Projection::builder()
-                            .projection_type(ProjectionType::KeysOnly)
-                            .build(),
-                    )
-                    .build()
-                    .map_err(|e| StoreError::Invalid(e.to_string()))?;
                 request = request
                     .attribute_definitions(string_attribute("login")?)
-                    .global_secondary_indexes(index);
+                    .global_secondary_indexes(login_index()?)
+                    .global_secondary_indexes(standing_index()?);
             }
             match request.send().await {
                 Ok(_) if table == Table::Coordination => self.enable_ttl().await?,

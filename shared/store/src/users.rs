@@ -19,6 +19,7 @@ use crate::leases::{BatchLease, RunLease};
 use crate::read::{Consistency, Range};
 use crate::row::{Item, Row, bytes, number, text};
 use crate::schema::LOGIN_INDEX;
+use crate::standings::{STANDING, packed};
 use crate::weight::groups;
 use crate::write::{Protects, Transaction};
 use crate::{Store, Table, keys};
@@ -43,7 +44,7 @@ fn user_item(tenant: &TenantId, user: &StoredUser) -> Item {
         ("status_at", number(user.status_at_ms)),
         ("in_scope", AttributeValue::Bool(user.in_scope)),
         ("version", number(user.version)),
-        ("content_hash", bytes(user.content_hash().0)),
+        (STANDING, bytes(packed(user))),
         (SCHEMA, number(LAYOUT)),
     ]);
     let attributes = user

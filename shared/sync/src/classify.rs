@@ -9,14 +9,28 @@ use rollcall_core::page::{ChangedSighting, NextPage, PagePayload, Sighted};
 use rollcall_core::reconcile::is_unchanged;
 use rollcall_core::scope::Scope;
 use rollcall_core::settings::TenantSettings;
-use rollcall_core::status::{Implied, Standing};
-use rollcall_core::user::{AttributeMap, GraphUser};
+use rollcall_core::status::{Implied, Reason, Standing, Status};
+use rollcall_core::user::{AttributeMap, ContentHash, GraphUser};
 use rollcall_store::{Store, StoreError};
 
 use rollcall_core::ids::TenantId;
 
-/// What the directory knew when the enumeration began: 40 bytes a user, sorted by key.
-pub(crate) struct Known(Vec<(IdKey, Standing)>);
+/// A key as bytes, which lie side by side without gaps.
+type KeyBytes = [u8; 16];
+
+const fn bytes_of(key: IdKey) -> KeyBytes {
+    key.0.to_be_bytes()
+}
+
+/// What the directory knew when the enumeration began: 34 bytes a user, sorted by key.
+pub(crate) struct Known(Vec<KnownUser>);
+
+struct KnownUser {
+    key: KeyBytes,
+    hash: ContentHash,
+    status: Status,
+    reason: Reason,
+}
 
 impl Known {
     /// Streams the tenant's part of the directory once.
@@ -25,16 +39,31 @@ impl Known {
         let tenant: &TenantId = &run.tenant;
         store
             .standings(tenant, |user| {
-                known.push((IdKey::of(run, &user.id), user.standing));
+                let Standing {
+                    hash,
+                    status,
+                    reason,
+                } = user.standing;
+                known.push(KnownUser {
+                    key: bytes_of(IdKey::of(run, &user.id)),
+                    hash,
+                    status,
+                    reason,
+                });
             })
             .await?;
-        known.sort_unstable_by_key(|(key, _)| *key);
+        known.sort_unstable_by_key(|user| user.key);
         Ok(Self(known))
     }
 
-    fn get(&self, key: IdKey) -> Option<&Standing> {
-        let at = self.0.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        self.0.get(at).map(|(_, standing)| standing)
+    fn get(&self, key: IdKey) -> Option<Standing> {
+        let key = bytes_of(key);
+        let at = self.0.binary_search_by_key(&key, |user| user.key).ok()?;
+        self.0.get(at).map(|user| Standing {
+            hash: user.hash,
+            status: user.status,
+            reason: user.reason,
+        })
     }
 }
 
@@ -49,22 +78,32 @@ pub(crate) struct Classifier<'a> {
     pub(crate) known: Option<Known>,
     /// Who was seen as changed in this run: every later sighting of him is stored in full, so that
     /// the last one can be told.
-    pub(crate) changed: HashMap<IdKey, SeenChanged>,
+    changed: SeenChanged,
+}
+
+/// Who was seen as changed, and how last: about 40 bytes each.
+#[derive(Debug, Default)]
+struct SeenChanged {
+    seen: HashMap<KeyBytes, LastSeen>,
+    /// All that was told of him, where a field that decides was null: the worker writes nothing then.
+    unwritten: HashMap<KeyBytes, DeltaUser>,
 }
 
 /// How somebody was seen as changed last.
-#[derive(Debug, Clone)]
-pub(crate) struct SeenChanged {
-    generation: u32,
+#[derive(Debug, Clone, Copy)]
+struct LastSeen {
+    generation: u8,
     /// What was told of `accountEnabled`. The worker does not write that somebody is disabled, so
     /// a later part that is silent about it is not read over what is stored.
     enabled: Told<bool>,
-    /// All that was told, if a field that decides was null: the worker writes nothing then.
-    unwritten: Option<Box<DeltaUser>>,
 }
 
 impl SeenChanged {
-    fn by(generation: u32, user: &Sighted, mapped: &AttributeMap) -> Self {
+    fn last(&self, key: IdKey) -> Option<LastSeen> {
+        self.seen.get(&bytes_of(key)).copied()
+    }
+
+    fn note(&mut self, key: IdKey, generation: u32, user: &Sighted, mapped: &AttributeMap) {
         let (enabled, unwritten) = match user {
             Sighted::Whole(user) => (
                 Some(user.account_enabled),
@@ -75,22 +114,34 @@ impl SeenChanged {
                 user.is_undecided().then(|| user.clone()),
             ),
         };
-        Self {
+        let key = bytes_of(key);
+        let generation = short(generation);
+        let last = LastSeen {
             generation,
             enabled,
-            unwritten: unwritten.map(Box::new),
-        }
+        };
+        self.seen.insert(key, last);
+        match unwritten {
+            Some(told) => self.unwritten.insert(key, told),
+            None => self.unwritten.remove(&key),
+        };
     }
 
     /// What is told of the user now, together with what was told before and is not written.
-    fn complete(self, part: &mut DeltaUser) {
-        if let Some(mut told) = self.unwritten {
+    fn complete(&self, key: IdKey, before: LastSeen, part: &mut DeltaUser) {
+        if let Some(told) = self.unwritten.get(&bytes_of(key)) {
+            let mut told = told.clone();
             told.then(part.clone());
-            *part = *told;
+            *part = told;
         } else if part.removed.is_none() {
-            part.account_enabled = part.account_enabled.or(self.enabled);
+            part.account_enabled = part.account_enabled.or(before.enabled);
         }
     }
+}
+
+/// A run has a few generations.
+fn short(generation: u32) -> u8 {
+    u8::try_from(generation).unwrap_or(u8::MAX)
 }
 
 impl<'a> Classifier<'a> {
@@ -106,7 +157,7 @@ impl<'a> Classifier<'a> {
             mapped: &settings.attributes,
             members,
             known: None,
-            changed: HashMap::new(),
+            changed: SeenChanged::default(),
         }
     }
 
@@ -114,8 +165,8 @@ impl<'a> Classifier<'a> {
     pub(crate) fn remember(&mut self, generation: u32, page: &PagePayload) {
         for sighting in &page.changed {
             let key = IdKey::of(self.run, sighting.user.id());
-            let seen = SeenChanged::by(generation, &sighting.user, self.mapped);
-            self.changed.insert(key, seen);
+            self.changed
+                .note(key, generation, &sighting.user, self.mapped);
         }
     }
 
@@ -135,10 +186,8 @@ impl<'a> Classifier<'a> {
             if let Some(members) = &self.members {
                 user.set_in_groups(members.have(key));
             }
-            let before = self.changed.get(&key).cloned();
-            let again = before
-                .as_ref()
-                .is_some_and(|it| it.generation == generation);
+            let before = self.changed.last(key);
+            let again = before.is_some_and(|it| it.generation == short(generation));
             if let Sighted::Whole(user) = &user {
                 unknown += u64::from(Implied::by(user, self.scope) == Implied::Unknown);
                 let is_new = before.is_none() && !here.contains_key(&key);
@@ -148,7 +197,7 @@ impl<'a> Classifier<'a> {
                 }
             }
             if let (Sighted::Part(part), Some(before), true) = (&mut user, before, again) {
-                before.complete(part);
+                self.changed.complete(key, before, part);
             }
             let told_before = here.get(&key).and_then(|at| page.changed.get_mut(*at));
             match (told_before, user) {
@@ -172,15 +221,15 @@ impl<'a> Classifier<'a> {
         }
         for sighting in &page.changed {
             let key = IdKey::of(self.run, sighting.user.id());
-            let seen = SeenChanged::by(generation, &sighting.user, self.mapped);
-            self.changed.insert(key, seen);
+            self.changed
+                .note(key, generation, &sighting.user, self.mapped);
         }
         (page, unknown)
     }
 
     fn is_unchanged(&self, user: &GraphUser, key: IdKey) -> bool {
         let known = self.known.as_ref();
-        known.is_some_and(|known| is_unchanged(user, self.scope, known.get(key)))
+        known.is_some_and(|known| is_unchanged(user, self.scope, known.get(key).as_ref()))
     }
 }
 
@@ -210,6 +259,11 @@ mod tests {
 
     /// What becomes of a part that is told on a later page than `before`.
     fn told_after(before: Sighted, part: DeltaUser) -> DeltaUser {
+        told_after_all(vec![before], part)
+    }
+
+    /// What becomes of a part that is told on a later page than each of `before`, a page each.
+    fn told_after_all(before: Vec<Sighted>, part: DeltaUser) -> DeltaUser {
         let settings: TenantSettings = serde_json::from_value(json!({
             "id": "t",
             "directory_id": "6babcaad-604b-40ac-a9d7-9fd97c0b779f",
@@ -221,8 +275,10 @@ mod tests {
         .unwrap();
         let run = "t/1".parse().unwrap();
         let mut classifier = Classifier::new(&run, &settings, None);
-        let (page, _) = classifier.sort(1, vec![before], NextPage::Delta("x".into()));
-        assert_eq!(page.changed.len(), 1);
+        for before in before {
+            let (page, _) = classifier.sort(1, vec![before], NextPage::Delta("x".into()));
+            assert_eq!(page.changed.len(), 1);
+        }
         let (mut page, _) = classifier.sort(1, vec![Sighted::Part(part)], NextPage::END);
         let sighting = page.changed.remove(0);
         assert!(sighting.again);
@@ -258,5 +314,19 @@ mod tests {
         assert_eq!(told.display_name, Some(Some("A".into())));
         // Whoever was not written has nothing either of what is mapped now.
         assert_eq!(told.attributes["team"], None);
+    }
+
+    #[test]
+    fn what_was_told_with_a_null_is_not_told_again_once_the_user_is_told_whole() {
+        let unwritten = whole(Some(false), None);
+        let written = whole(Some(true), Some("Member"));
+        let kind = DeltaUser {
+            user_type: Some(Some("Guest".into())),
+            ..part()
+        };
+        let told = told_after_all(vec![unwritten, written], kind);
+        assert_eq!(told.account_enabled, Some(Some(true)));
+        assert_eq!(told.user_type, Some(Some("Guest".into())));
+        assert_eq!(told.display_name, None);
     }
 }

@@ -64,8 +64,7 @@ impl App {
             Err(error) => return Err(error.into()),
         }
         let run = lease.run();
-        let batches = self.store.batches(run, Some(generation)).await?;
-        if batches.iter().any(|batch| batch.state.is_open()) {
+        if self.store.has_open_batch(run, generation).await? {
             return Ok(());
         }
         self.doorbell.finalize(run).await

@@ -16,6 +16,7 @@ mod chain;
 mod classify;
 mod confirm;
 mod doorbell;
+mod due;
 mod enumerate;
 mod error;
 mod events;

@@ -8,13 +8,12 @@ use rollcall_core::evidence::{
     Answers, Evidence, RequestId, Resolution, Streak, StreakRule, resolve,
 };
 use rollcall_core::guard::PlanNumbers;
-use rollcall_core::ids::{ObjectId, RunRef};
+use rollcall_core::ids::{IdKey, ObjectId, RunRef};
 use rollcall_core::plan::Plan;
 use rollcall_core::proof::{Absence, CompletenessProof, NotProven, Sightings, prove};
 use rollcall_core::run::{FailReason, RunMode};
-use rollcall_core::scope::domain_of;
 use rollcall_core::settings::TenantSettings;
-use rollcall_core::status::{LastChange, Reason, Status, StoredUser};
+use rollcall_core::status::{LastChange, Reason};
 use rollcall_graph::GraphClient;
 use rollcall_store::{BatchRecord, Head, RunLease, RunRecord, RunTotals, StoreError, StoredPlan};
 use tracing::{info, warn};
@@ -26,14 +25,6 @@ use crate::finalize::sealed;
 use crate::keep::while_kept;
 use crate::members::leavers;
 use crate::view::View;
-
-/// Who is to go.
-struct Due {
-    /// Each with the version that he is at.
-    entries: Vec<(Evidence, u64)>,
-    /// How many of each domain of login names.
-    domains: BTreeMap<String, u64>,
-}
 
 /// What was judged about the absent.
 #[derive(Default)]
@@ -157,7 +148,8 @@ impl App {
         batches: &[BatchRecord],
     ) -> Result<CompletenessProof, Stop> {
         let run = &record.run;
-        let mut sightings = Sightings::new();
+        let candidates = batches.iter().flat_map(|batch| &batch.result.candidates);
+        let mut sightings = Sightings::new(candidates.map(|it| IdKey::of(run, &it.id)));
         let mut facts = Vec::new();
         for batch in batches {
             let page = self
@@ -263,40 +255,6 @@ impl App {
         let recording = self.store.record_streaks(lease, &judged.streaks);
         while_kept(&self.store, lease, recording).await??;
         Ok(judged)
-    }
-
-    /// The version of each user of the plan, read with every write seen. Who is not ACTIVE any
-    /// more, or was decided about by a person, is left out.
-    async fn at_their_versions(
-        &self,
-        lease: &RunLease,
-        evidence: Vec<Evidence>,
-    ) -> Result<Due, Stop> {
-        let ids: Vec<_> = evidence.iter().map(|e| e.id().clone()).collect();
-        let reading = self.store.users(&lease.run().tenant, &ids);
-        let users = while_kept(&self.store, lease, reading).await??;
-        let is_due =
-            |user: &StoredUser| user.status == Status::Active && user.reason != Reason::Manual;
-        let due: BTreeMap<_, _> = users
-            .into_iter()
-            .filter(is_due)
-            .map(|user| (user.id.clone(), user))
-            .collect();
-        let mut domains = BTreeMap::new();
-        for login_name in due
-            .values()
-            .filter_map(|it| it.user_principal_name.as_ref())
-        {
-            *domains.entry(domain_of(login_name)).or_default() += 1;
-        }
-        let at_version = |evidence: Evidence| {
-            let version = due.get(evidence.id())?.version;
-            Some((evidence, version))
-        };
-        Ok(Due {
-            entries: evidence.into_iter().filter_map(at_version).collect(),
-            domains,
-        })
     }
 }
 

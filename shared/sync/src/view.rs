@@ -40,15 +40,14 @@ impl View {
     fn add(
         &mut self,
         (proof, members): (&CompletenessProof, Option<&Members>),
-        user: &UserStanding,
-        domain: String,
+        user: UserStanding,
     ) {
         if user.standing.status != Status::Active {
             return;
         }
         self.active += 1;
-        if !domain.is_empty() {
-            *self.domains.entry(domain).or_default() += 1;
+        if !user.domain.is_empty() {
+            *self.domains.entry(user.domain).or_default() += 1;
         }
         if let Some(members) = members
             && self.listed.len() < CANARIES_MAX
@@ -93,7 +92,8 @@ impl View {
     /// How many of the leavers are everybody of their domain; of several such domains the largest.
     pub(crate) fn whole_domain(&self, leavers: &BTreeMap<String, u64>) -> u64 {
         let is_whole = |(domain, users): &(&String, &u64)| {
-            self.domains.get(*domain).is_some_and(|on| *users >= on)
+            // A domain that the stream does not know yet has nobody who stays.
+            self.domains.get(*domain).is_none_or(|on| *users >= on)
         };
         let whole = leavers.iter().filter(is_whole);
         whole.map(|(_, users)| *users).max().unwrap_or_default()
@@ -117,10 +117,33 @@ impl App {
             return Ok(view);
         }
         self.store
-            .standings_with_domains(&proof.run().tenant, |user, domain| {
-                view.add((proof, members), &user, domain);
+            .standings(&proof.run().tenant, |user| {
+                view.add((proof, members), user);
             })
             .await?;
         Ok(view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_whole_if_nobody_of_it_stays_also_one_that_the_stream_does_not_know_yet() {
+        let of = |domains: &[(&str, u64)]| {
+            let named = domains
+                .iter()
+                .map(|(name, users)| ((*name).to_owned(), *users));
+            named.collect::<BTreeMap<_, _>>()
+        };
+        let view = View {
+            domains: of(&[("a.com", 5), ("b.com", 9)]),
+            ..View::default()
+        };
+        assert_eq!(view.whole_domain(&of(&[("a.com", 4), ("b.com", 8)])), 0);
+        assert_eq!(view.whole_domain(&of(&[("a.com", 5), ("b.com", 8)])), 5);
+        assert_eq!(view.whole_domain(&of(&[("a.com", 5), ("new.com", 7)])), 7);
+        assert_eq!(view.whole_domain(&of(&[])), 0);
     }
 }

@@ -45,7 +45,7 @@ impl App {
             // Whoever finished it may have died before it rang.
             AcquiredBatch::Over => {
                 tell_nothing_to_do(&bell, "over");
-                return self.ring_if_sealed(run).await;
+                return self.ring_if_last(run).await;
             }
             // As with a run: whoever has it rings again himself.
             AcquiredBatch::Busy => {
@@ -63,7 +63,7 @@ impl App {
             from_token = from.map(|it| it.token), from_owner = from.map(|it| it.owner.as_str()));
         let leased_at_ms = self.ambient.now_ms();
         match self.work_under(&lease, &batch, stop_at_ms).await {
-            Ok(()) => self.ring_if_sealed(run).await,
+            Ok(()) => self.ring_if_last(run).await,
             Err(Stop::Lost { fenced }) => {
                 warn!(event = "batch_lease_lost", tenant = %run.tenant, run = run.run, generation,
                     page, token = lease.token(), fenced, took_ms = self.since_ms(leased_at_ms));
@@ -128,10 +128,15 @@ impl App {
         Ok(())
     }
 
-    /// Every batch that is done after the seal rings the finalizer; no counter decides.
-    async fn ring_if_sealed(&self, run: &RunRef) -> Result<(), HandlerError> {
+    /// A batch that is over after the seal rings the finalizer if no other is open any more. Of two that
+    /// end at the same time the later one reads that both are over, for the reads see every write before
+    /// them; and what ends before the seal leaves it to the seal's own ring. No counter decides.
+    async fn ring_if_last(&self, run: &RunRef) -> Result<(), HandlerError> {
         let record = self.store.run(run).await?;
-        if record.is_some_and(|record| record.state == RunState::Draining) {
+        let sealed = record.filter(|record| record.state == RunState::Draining);
+        if let Some(sealed) = sealed
+            && !self.store.has_open_batch(run, sealed.generation).await?
+        {
             self.doorbell.finalize(run).await?;
         }
         Ok(())

@@ -151,7 +151,8 @@ impl Intercept for Recorder {
     }
 }
 
-/// What a request asks for: the actions that IAM knows, the table or "queues", and the kinds of keys.
+/// What a request asks for: the actions that IAM knows, the table or "queues", and the kinds of keys, or the
+/// index.
 fn asked(action: &str, body: &Value) -> Result<Vec<(String, String, String)>, BoxError> {
     let one = |action: &str, body: &Value, key: &Value| {
         let table = body["TableName"]
@@ -165,7 +166,10 @@ fn asked(action: &str, body: &Value) -> Result<Vec<(String, String, String)>, Bo
         "Query" => {
             let partition = partition_of(body).ok_or("a query without partition")?;
             let table = body["TableName"].as_str().unwrap_or_default();
-            let key = kind(table, partition);
+            let key = match body["IndexName"].as_str() {
+                Some(index) => format!("index/{index}"),
+                None => kind(table, partition),
+            };
             Ok(vec![(action.to_owned(), table.to_owned(), key)])
         }
         "BatchGetItem" => {

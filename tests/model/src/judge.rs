@@ -130,7 +130,8 @@ impl Protocol {
     pub(crate) fn prove(&self, run: &Run, number: u8, luck: Luck) -> Option<CompletenessProof> {
         let (seal, batches) = self.read_batches(run, luck);
         let of_run = self.facts.run(number);
-        let mut sightings = Sightings::new();
+        let mut sightings =
+            Sightings::new(Who::ALL.map(|who| IdKey::of(of_run, self.facts.id(who))));
         for (at, batch) in run.all_batches() {
             let payload = self.payload(number, at, batch.content);
             if at.generation != run.generation {

@@ -90,7 +90,10 @@ const DOUBLES_MAX: u32 = 100;
 const SKEW_MS_MAX: u64 = 60_000;
 
 /// How far a read may be behind that may be behind, in milliseconds.
-pub(crate) const READ_LAG_MS_MAX: u64 = 1_500;
+const READ_LAG_MS_MAX: u64 = 1_500;
+
+/// Likewise for a read of an index, for which DynamoDB promises no bound: longer than the time between two runs.
+pub(crate) const INDEX_LAG_MS_MAX: u64 = 10 * 60_000;
 
 /// The weather of a seed, and whether it is on.
 #[derive(Debug)]
@@ -212,9 +215,14 @@ impl Chaos {
     }
 
     /// How far a read is behind that may be behind.
-    pub(crate) fn read_lag_ms(&self, dice: &Dice) -> Option<u64> {
+    pub(crate) fn read_lag_ms(&self, dice: &Dice, is_index: bool) -> Option<u64> {
+        let lag_ms_max = if is_index && dice.index(2) == 0 {
+            INDEX_LAG_MS_MAX
+        } else {
+            READ_LAG_MS_MAX
+        };
         dice.per_mille(self.weather().lag)
-            .then(|| dice.between(100, READ_LAG_MS_MAX))
+            .then(|| dice.between(100, lag_ms_max))
     }
 
     /// How many of `count` keys are processed, if not all.

@@ -46,7 +46,6 @@ async fn a_user_of_a_newer_layout_is_refused_by_every_read() {
     let store = &world.store;
     refuses_the_newer(store.users(&tenant, &[id("a")]).await);
     refuses_the_newer(store.standings(&tenant, |_| ()).await);
-    refuses_the_newer(store.standings_with_domains(&tenant, |_, _| ()).await);
 }
 
 #[tokio::test]

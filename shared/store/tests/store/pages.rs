@@ -10,15 +10,16 @@ use rollcall_store::{ChainEnd, RunLease, StoreError};
 use crate::values::{last_page, page_before_others, page_of};
 use crate::world::{World, batch_key, commit, n, s};
 
-/// So many users seen: 8 bytes each, which do not compress.
+/// So many users seen: some four bytes each, which do not compress.
 fn large(users: u64) -> PagePayload {
     let mut key = 1u64;
-    let seen = (0..users)
+    let mut seen: Vec<_> = (0..users)
         .map(|_| {
             key = key.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            key
+            key >> 18
         })
         .collect();
+    seen.sort_unstable();
     PagePayload {
         seen,
         ..last_page()
@@ -110,6 +111,35 @@ async fn a_page_that_cannot_be_committed_whole_leaves_nothing() {
     world.refuses("page", &changed("the page"), call).await;
 }
 
+#[tokio::test]
+async fn an_open_batch_is_found_wherever_it_stands_in_its_generation_and_in_no_other() {
+    let world = World::start().await;
+    let lease = world.enumerating("t").await;
+    let run = lease.run();
+    let is_open = async |generation| world.store.has_open_batch(run, generation).await.unwrap();
+    assert!(!is_open(1).await);
+    let start = ChainEnd::start(1);
+    let with_work = page_with_work(&["a"]);
+    let mut end = commit(&world.store, &lease, &start, &with_work)
+        .await
+        .unwrap();
+    // More pages behind it than one answer has batches, all of them done.
+    for _ in 0..60 {
+        let page = page_before_others();
+        end = commit(&world.store, &lease, &end, &page).await.unwrap();
+    }
+    assert!(is_open(1).await);
+    assert!(!is_open(2).await);
+    let batch = world.batch_lease(run, 1, 1, "worker").await;
+    assert!(is_open(1).await);
+    world.finish(&batch, 1).await;
+    assert!(!is_open(1).await);
+    commit(&world.store, &lease, &end, &page_of(&["b"]))
+        .await
+        .unwrap();
+    assert!(is_open(1).await);
+}
+
 /// The three ways in which a stale end of the chain can look like the real one.
 #[tokio::test]
 async fn a_page_is_linked_to_the_last_one_of_its_generation_and_to_no_other() {
@@ -169,7 +199,7 @@ async fn nothing_is_committed_after_the_seal() {
 async fn a_large_page_is_split_over_items_and_read_back_whole() {
     let world = World::start().await;
     let lease = world.enumerating("t").await;
-    let payload = large(100_000);
+    let payload = large(200_000);
     let end = commit(&world.store, &lease, &ChainEnd::start(1), &payload).await;
     let digest = end.unwrap().digest.unwrap();
     assert_eq!(world.items_of("page").await.len(), 3);
@@ -182,7 +212,7 @@ async fn a_page_larger_than_a_transaction_is_refused_and_not_cut() {
     let world = World::start().await;
     let lease = world.enumerating("t").await;
     let before = world.dump().await;
-    let end = commit(&world.store, &lease, &ChainEnd::start(1), &large(490_000)).await;
+    let end = commit(&world.store, &lease, &ChainEnd::start(1), &large(1_200_000)).await;
     assert!(matches!(end, Err(StoreError::Invalid(_))), "{end:?}");
     assert_eq!(world.dump().await, before);
 }
@@ -191,7 +221,7 @@ async fn a_page_larger_than_a_transaction_is_refused_and_not_cut() {
 async fn a_page_that_is_not_whole_is_corrupt_and_never_empty() {
     let world = World::start().await;
     let lease = world.enumerating("t").await;
-    let end = commit(&world.store, &lease, &ChainEnd::start(1), &large(100_000)).await;
+    let end = commit(&world.store, &lease, &ChainEnd::start(1), &large(200_000)).await;
     let digest = end.unwrap().digest.unwrap();
     let corrupt = async |what: &str, digest: &PageDigest| {
         let page = world.store.page(lease.run(), 1, 1, digest).await;

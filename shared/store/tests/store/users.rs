@@ -1,8 +1,11 @@
 //! Users, their before-images, and the login index.
 
-use rollcall_core::ids::TenantId;
+use aws_sdk_dynamodb::types::AttributeValue;
+use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::status::{Reason, Status, StoredUser};
-use rollcall_store::{StoreError, UserWrite, WRITES_PER_TRANSACTION_MAX};
+use rollcall_store::{
+    STANDING_INDEX, StoreError, UserStanding, UserWrite, WRITES_PER_TRANSACTION_MAX,
+};
 
 use crate::values::{changed, created, id, new_user};
 use crate::wire::Wire;
@@ -54,10 +57,52 @@ async fn a_user_reads_back_as_he_was_written() {
     let mut standings = Vec::new();
     let take = |standing| standings.push(standing);
     world.store.standings(tenant, take).await.unwrap();
-    standings.sort_by(|one: &rollcall_store::UserStanding, other| one.id.cmp(&other.id));
-    let expected = [&full.after, &bare.after].map(|user| (user.id.clone(), user.standing()));
-    let found: Vec<_> = standings.into_iter().map(|s| (s.id, s.standing)).collect();
-    assert_eq!(found, expected);
+    standings.sort_by(|one: &UserStanding, other| one.id.cmp(&other.id));
+    let change = full.after.last_change.map(|last| (last.run, last.kind));
+    let expected = [
+        (&full.after, change, "contoso.com"),
+        (&bare.after, None, ""),
+    ];
+    let expected = expected.map(|(user, last_change, domain)| UserStanding {
+        id: user.id.clone(),
+        standing: user.standing(),
+        last_change,
+        domain: domain.to_owned(),
+    });
+    assert_eq!(standings, expected);
+}
+
+/// A run reads it twice for everybody: what it has of a user is what a run costs.
+#[tokio::test]
+async fn the_index_that_a_run_streams_has_a_hundred_bytes_of_a_user() {
+    let world = World::start().await;
+    let (run, batch) = world.working("t", &["a"]).await;
+    let mut write = created(run.run(), "a");
+    write.after.id = ObjectId::new("6babcaad-604b-40ac-a9d7-9fd97c0b779f").unwrap();
+    world.store.write_users(&batch, &[write]).await.unwrap();
+    let mut items = Vec::new();
+    let scan = world.client.scan().table_name("directory");
+    let mut pages = scan
+        .index_name(STANDING_INDEX)
+        .into_paginator()
+        .items()
+        .send();
+    while let Some(item) = pages.next().await {
+        items.push(item.unwrap());
+    }
+    let [item] = items.as_slice() else {
+        panic!("{items:?}");
+    };
+    let mut names: Vec<_> = item.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["pk", "schema", "sk", "standing"]);
+    let bytes = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        _ => 2,
+    };
+    let sum: usize = item.iter().map(|(name, it)| name.len() + bytes(it)).sum();
+    assert!(sum <= 110, "{sum}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rollcall_core::batch::BatchState;
 use rollcall_core::evidence::{Evidence, RequestId, Streak};
 use rollcall_core::guard::{GuardKind, PlanNumbers, Trip};
-use rollcall_core::ids::{ObjectId, RunRef};
+use rollcall_core::ids::{IdKey, ObjectId, RunRef};
 use rollcall_core::members::Members;
 use rollcall_core::page::{ChangedSighting, NextPage, PageDigest, PagePayload};
 use rollcall_core::plan::Plan;
@@ -193,7 +193,7 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
         last_digest: digest.clone(),
         earlier_pages: 0,
     };
-    let mut sightings = Sightings::new();
+    let mut sightings = Sightings::new(users.iter().map(|(id, _)| IdKey::of(run, id)));
     sightings.add_sealed(run, &batch, digest, &payload);
     let proof = prove(run.clone(), seal, &[batch], sightings).unwrap();
     let evidence = (0..)

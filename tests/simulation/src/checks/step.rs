@@ -8,7 +8,7 @@ use rollcall_core::page::{PagePayload, Sighted};
 use rollcall_core::user::GraphUser;
 
 use super::{Look, RunKey};
-use crate::chaos::READ_LAG_MS_MAX;
+use crate::chaos::INDEX_LAG_MS_MAX;
 use crate::item::{Item, Table, bytes, flag, number, text};
 use crate::oracle::Scope;
 
@@ -171,7 +171,7 @@ impl Look<'_> {
         let prefix = format!("{}#", run.0);
         let (mut known, mut known_seen) = (0, 0);
         let began_ms = self.invocation.map_or(self.now_ms, |it| it.began_ms);
-        let read_since_ms = began_ms.saturating_sub(READ_LAG_MS_MAX);
+        let read_since_ms = began_ms.saturating_sub(INDEX_LAG_MS_MAX);
         for (place, item) in self.mirror.partitions(Table::Directory, &prefix) {
             let is_new = number(item, "sync_run") == Some(run.1)
                 && matches!(text(item, "sync_kind"), "created" | "reactivated");
