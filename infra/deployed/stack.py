@@ -148,12 +148,10 @@ lease_seconds = {LEASE_S}
         )
         return answer["StackResourceDetail"]["PhysicalResourceId"]
 
-    def schedule(self, logical_id, tenants=None, without=()):
-        """What the schedule sends, now, without some fields; about these tenants, if some are named."""
+    def schedule(self, logical_id, tenants=None):
+        """What the schedule sends, now; about these tenants, if some are named."""
         schedule = self.scheduler.get_schedule(Name=self.resource(logical_id))
         payload = json.loads(schedule["Target"]["Input"])
-        for field in without:
-            payload.pop(field, None)
         if tenants is not None:
             payload["tenants"] = tenants
         answer = self.functions.invoke(

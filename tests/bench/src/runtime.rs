@@ -277,7 +277,7 @@ impl Service {
             let mut books = lock(&self.books);
             let running = books.running.remove(id);
             if let Some((since_ms, _)) = &running {
-                books.billed_ms += now_ms.saturating_sub(*since_ms).max(1);
+                books.billed_ms += now_ms.saturating_sub(*since_ms) + 1;
             }
             running
         };
