@@ -121,7 +121,10 @@ impl Look<'_> {
             return None;
         }
         let is_on = text(item, "status") == "ACTIVE";
-        if enabled && !is_on {
+        // Whom a person switched off and gave back after the run had written him, waits for the next run.
+        let was_given_back =
+            number(item, "status_run").is_none() && number(item, "sync_run") == Some(run.1);
+        if enabled && !is_on && !was_given_back {
             return Some("was seen enabled and is off");
         }
         // Who is disabled stays on when Graph said otherwise in the end, or a person did meanwhile.
