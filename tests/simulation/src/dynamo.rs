@@ -20,8 +20,9 @@ use tokio::sync::oneshot;
 use crate::chaos::WireFault;
 use crate::checks::isolation;
 use crate::lambda::{Invocation, Moment};
+use crate::machine::SimClock;
 use crate::person;
-use crate::world::{SimClock, World, lock};
+use crate::world::{World, lock};
 
 /// How long one try of a call may take, in milliseconds: as the deployed functions have it.
 pub(crate) const ATTEMPT_MS_MAX: u64 = 5_000;

@@ -27,6 +27,7 @@ mod hands;
 mod item;
 mod lambda;
 mod logs;
+mod machine;
 pub mod many;
 mod marks;
 mod mirror;

@@ -20,7 +20,8 @@ use crate::chaos::WireFault;
 use crate::dynamo::{self, broken, http};
 use crate::item::Place;
 use crate::lambda::{Ended, Function, Invocation, Moment, invoke};
-use crate::world::{SimClock, World, lock};
+use crate::machine::SimClock;
+use crate::world::{World, lock};
 
 /// How often a message is delivered before it is dead: the template's `maxReceiveCount`.
 const RECEIVES_MAX: u32 = 5;

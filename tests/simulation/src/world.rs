@@ -4,24 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_smithy_async::time::TimeSource;
 use dynoxide::Database;
 use rollcall_ambient::Ambient;
 use rollcall_graph::Secret;
 use rollcall_graph_emulator::{Directory, Graph};
-use rollcall_store::{Store, TableNames};
-use rollcall_sync::{App, Pace, Secrets};
+use rollcall_sync::Secrets;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::chaos::Chaos;
 use crate::checks::Checks;
 use crate::dice::Dice;
-use crate::graph::{Lasting, ORIGIN, Road};
+use crate::graph::{Lasting, ORIGIN};
 use crate::item::{Item, Place, Table};
-use crate::lambda::{Function, Invocation, Skewed};
+use crate::lambda::{Function, Invocation};
 use crate::logs::Logs;
 use crate::marks::Marks;
 use crate::mirror::Mirror;
@@ -77,7 +75,7 @@ pub(crate) struct World {
     calm_since_ms: AtomicU64,
     invocations: AtomicU64,
     /// How many tenants a schedule goes through at once; as many as the shipped functions, if 0.
-    tenants_at_once: AtomicU16,
+    pub(crate) tenants_at_once: AtomicU16,
     /// The occurrences of schedules that the weather has kept from somebody: he may not have had them.
     pub(crate) lost_occurrences: Mutex<BTreeSet<u64>>,
     /// By function: when an invocation is cut off, and when a message comes again.
@@ -85,7 +83,7 @@ pub(crate) struct World {
     visibility_ms: [u64; 3],
     /// How often the sweeper is called, in milliseconds.
     pub(crate) sweep_ms: u64,
-    secrets: Secrets,
+    pub(crate) secrets: Secrets,
 }
 
 impl fmt::Debug for World {
@@ -232,53 +230,10 @@ impl World {
         leases.max().unwrap_or_default()
     }
 
-    /// A store on a machine whose clock is off.
-    pub(crate) fn store(self: &Arc<Self>, skew_ms: i64) -> Store {
-        let clock = SimClock::new(self, skew_ms);
-        let tables = TableNames {
-            directory: Table::Directory.name().to_owned(),
-            coordination: Table::Coordination.name().to_owned(),
-        };
-        let client = crate::dynamo::client(self, clock);
-        Store::new(client, tables, self.ambient_at(skew_ms))
-    }
-
-    /// The functions on a machine whose clock is off: the shipped code, all of it.
-    pub(crate) fn app(self: &Arc<Self>, skew_ms: i64) -> App {
-        let queues = crate::queues::queues(self, SimClock::new(self, skew_ms));
-        let ambient = self.ambient_at(skew_ms);
-        App::new(self.store(skew_ms), queues, self.secrets.clone(), ambient)
-            .over(Arc::new(Road(Arc::clone(self))))
-            .at_pace(self.pace())
-    }
-
-    fn pace(&self) -> Pace {
-        match self.tenants_at_once.load(Ordering::Relaxed) {
-            0 => Pace::default(),
-            tenants_at_once => Pace {
-                tenants_at_once,
-                starts_per_second: 1,
-            },
-        }
-    }
-
-    /// From now on a schedule goes through so many tenants at once, and starts one in a second.
-    pub(crate) fn go_through(&self, tenants_at_once: u16) {
-        self.tenants_at_once
-            .store(tenants_at_once, Ordering::Relaxed);
-    }
-
     /// A message that told of an occurrence, if it did, comes no more.
     pub(crate) fn loses_occurrence(&self, message: &str) {
         let message: serde_json::Value = serde_json::from_str(message).unwrap_or_default();
         lock(&self.lost_occurrences).extend(message["at_ms"].as_u64());
-    }
-
-    fn ambient_at(self: &Arc<Self>, skew_ms: i64) -> Ambient {
-        self.ambient.with_clock(Skewed {
-            world: Arc::clone(self),
-            skew_ms,
-        })
     }
 
     // === Microsoft's side ===
@@ -428,25 +383,5 @@ impl World {
 
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
-    }
-}
-
-/// The clock of a machine, as the SDK reads it.
-#[derive(Debug, Clone)]
-pub(crate) struct SimClock(Skewed);
-
-impl SimClock {
-    fn new(world: &Arc<World>, skew_ms: i64) -> Self {
-        Self(Skewed {
-            world: Arc::clone(world),
-            skew_ms,
-        })
-    }
-}
-
-impl TimeSource for SimClock {
-    fn now(&self) -> SystemTime {
-        let now_ms = rollcall_ambient::Clock::now_ms(&self.0);
-        SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms)
     }
 }
