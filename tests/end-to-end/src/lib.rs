@@ -373,6 +373,18 @@ fn tables() -> TableNames {
     }
 }
 
+/// The system's queues, over a client.
+#[must_use]
+pub fn queues(aws: &LocalAws, client: aws_sdk_sqs::Client) -> Queues {
+    let urls = aws.queues();
+    Queues {
+        client,
+        enumerate_url: urls.enumerate.url.clone(),
+        batch_url: urls.batch.url.clone(),
+        finalize_url: urls.finalize.url.clone(),
+    }
+}
+
 fn system(
     aws: &LocalAws,
     client: &aws_sdk_dynamodb::Client,
@@ -385,12 +397,7 @@ fn system(
     let store = Store::new(client, tables(), ambient.clone());
     let config = aws.sqs().config().to_builder();
     let sqs = config.interceptor(recorder.clone()).build();
-    let queues = Queues {
-        client: aws_sdk_sqs::Client::from_conf(sqs),
-        enumerate_url: aws.queues().enumerate.url.clone(),
-        batch_url: aws.queues().batch.url.clone(),
-        finalize_url: aws.queues().finalize.url.clone(),
-    };
+    let queues = queues(aws, aws_sdk_sqs::Client::from_conf(sqs));
     let secret = Secret::new(tenant.client_secret());
     let secrets = Secrets::Fixed(Arc::new(BTreeMap::from([(SECRET.to_owned(), secret)])));
     let app = App::new(store.clone(), queues, secrets, ambient.clone());

@@ -12,7 +12,7 @@ use rollcall_graph::Secret;
 use rollcall_graph_emulator::{Emulator, Tenant, TenantSpec};
 use rollcall_local::{EventSource, LocalAws, LocalSettings, QueueSettings, Schedule, Triggers};
 use rollcall_store::{RunRecord, Store};
-use rollcall_sync::{App, Pace, Queues, Secrets};
+use rollcall_sync::{App, Pace, Secrets};
 use serde_json::{Value, json};
 
 use crate::calls::as_handler;
@@ -59,12 +59,7 @@ impl Town {
         let aws = LocalAws::start(None, ambient.clone(), queues).await?;
         let store = Store::new(aws.dynamodb().clone(), tables(), ambient.clone());
         store.create_tables().await?;
-        let queues = Queues {
-            client: aws.sqs().clone(),
-            enumerate_url: aws.queues().enumerate.url.clone(),
-            batch_url: aws.queues().batch.url.clone(),
-            finalize_url: aws.queues().finalize.url.clone(),
-        };
+        let queues = crate::queues(&aws, aws.sqs().clone());
         let (name, secret) = TOWNS_SECRET;
         let secrets = BTreeMap::from([(name.to_owned(), Secret::new(secret))]);
         let secrets = Secrets::Fixed(Arc::new(secrets));

@@ -25,7 +25,7 @@ use rollcall_core::settings::TenantSettings;
 use rollcall_end_to_end::sqs_event;
 use rollcall_local::{LocalAws, LocalSettings, QueueSettings};
 use rollcall_store::{AcquiredRun, RunStep, Store, TableNames, Usage};
-use rollcall_sync::{App, Queues, Secrets};
+use rollcall_sync::{App, Secrets};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -133,12 +133,7 @@ impl World {
             .to_builder()
             .interceptor(fate.clone())
             .build();
-        let queues = Queues {
-            client: aws_sdk_sqs::Client::from_conf(sqs),
-            enumerate_url: aws.queues().enumerate.url.clone(),
-            batch_url: aws.queues().batch.url.clone(),
-            finalize_url: aws.queues().finalize.url.clone(),
-        };
+        let queues = rollcall_end_to_end::queues(&aws, aws_sdk_sqs::Client::from_conf(sqs));
         let secrets = Secrets::Fixed(Arc::new(BTreeMap::new()));
         let app = App::new(store.clone(), queues, secrets, ambient);
         let world = Self {
