@@ -162,6 +162,14 @@ mod tests {
         assert_eq!(pack(&[1, KEY_MAX + 1]), None);
     }
 
+    /// So many that the number runs over and would be read as another one.
+    #[test]
+    fn a_distance_that_counts_beyond_every_key_is_none() {
+        let mut bytes = vec![0xFF; (1 << 19) / 8];
+        bytes.extend_from_slice(&[0; 6]);
+        assert_eq!(unpack(1, &bytes), None);
+    }
+
     #[test]
     fn a_full_page_takes_five_bytes_a_user() {
         let spread = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 18;
