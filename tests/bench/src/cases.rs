@@ -67,6 +67,10 @@ pub struct Bench<'a> {
 
 /// The name of the system in the tables.
 pub const OURS: &str = "Rollcall";
+/// The name of the loop that writes what a first sync wrote.
+pub const WRITER: &str = "bare writes";
+/// What the system does with a tenant that it has never seen.
+pub const FIRST: &str = "first sync";
 
 impl Bench<'_> {
     /// Measures everybody on one tenant.
@@ -87,7 +91,10 @@ impl Bench<'_> {
             stack.limit(bytes);
         }
         let done = "COMPLETED";
-        take(sync(&stack, &mut emulated, size, "first sync", done).await?)?;
+        take(sync(&stack, &mut emulated, size, FIRST, done).await?)?;
+        if !self.short {
+            take(write_again(&stack, size).await?)?;
+        }
         take(sync(&stack, &mut emulated, size, "unchanged", done).await?)?;
         if !self.short {
             emulated.change("rename", RENAMED_ONE_IN).await?;
@@ -119,6 +126,21 @@ async fn read(emulated: &mut Emulated, size: Size, reader: &Contestant) -> anyho
         cpu_ms: read.used.cpu_ms,
         peak_kib: read.used.peak_kib,
         requests: emulated.requests().await?.sent,
+        ran: None,
+    })
+}
+
+async fn write_again(stack: &Stack, size: Size) -> anyhow::Result<Row> {
+    let written = stack.write_again().await?;
+    Ok(Row {
+        users: size.users,
+        delay_ms: size.delay_ms,
+        who: WRITER.to_owned(),
+        what: FIRST.to_owned(),
+        wall_ms: written.wall_ms,
+        cpu_ms: written.used.cpu_ms,
+        peak_kib: written.used.peak_kib,
+        requests: 0,
         ran: None,
     })
 }

@@ -5,7 +5,7 @@
 //! - [`stack`] is the system as it is deployed: the three functions' own binaries, each environment a
 //!   process, driven through Lambda's runtime API ([`runtime`]); what stands for DynamoDB and SQS is in
 //!   this process, so that its cost is not the functions'.
-//! - [`floor`] and [`contest`] are the others, each a process too.
+//! - [`floor`] and [`contest`] are the others, each a process too; [`writes`] is the floor of a first sync.
 //! - [`cases`] and [`faults`] are what is measured, [`results`] the file of it; [`cost`], [`told`] and
 //!   [`picture`] make it readable.
 //!
@@ -26,3 +26,4 @@ pub mod results;
 pub mod runtime;
 pub mod stack;
 pub mod told;
+pub mod writes;

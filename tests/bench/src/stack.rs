@@ -25,13 +25,14 @@ use crate::emulated::Access;
 use crate::process::used;
 use crate::ran::Ran;
 use crate::runtime::{Runtime, Spec};
+use crate::writes::{self, Written};
 
 /// The tenant's name.
 const TENANT: &str = "bench";
 /// What its secret goes by.
 const SECRET: &str = "BENCH_SECRET";
 /// How many environments the worker has: more only wait for the two processors of a small machine.
-const WORKERS: usize = 4;
+pub(crate) const WORKERS: usize = 4;
 /// The time limits of the functions, as in template.yaml.
 const LONG_MS_MAX: u64 = 900_000;
 const WORKER_MS_MAX: u64 = 120_000;
@@ -75,16 +76,7 @@ impl Stack {
     /// Whatever does not start.
     pub async fn start(access: &Access, binaries: Binaries) -> anyhow::Result<Self> {
         let ambient = Ambient::system();
-        let queue = |ms_max: u64| QueueSettings {
-            visibility_s: ms_max / 1_000 * 6,
-            receive_count_max: 5,
-        };
-        let settings = LocalSettings {
-            enumerate: queue(LONG_MS_MAX),
-            batch: queue(WORKER_MS_MAX),
-            finalize: queue(LONG_MS_MAX),
-        };
-        let aws = LocalAws::start(None, ambient.clone(), settings).await?;
+        let aws = aws(&ambient).await?;
         let store = Store::new(aws.dynamodb().clone(), tables(), ambient.clone());
         store.create_tables().await?;
         let queues = Queues {
@@ -173,6 +165,18 @@ impl Stack {
         };
         self.store.all_users(&self.tenant, take).await?;
         Ok(ids)
+    }
+
+    /// Writes what the tables hold into empty ones, and does nothing else.
+    ///
+    /// # Errors
+    /// Whatever does not start, and DynamoDB's.
+    pub async fn write_again(&self) -> anyhow::Result<Written> {
+        let other = aws(&self.ambient).await?;
+        let (from, to) = (self.aws.dynamodb(), other.dynamodb());
+        let written = writes::again(from, to, &tables(), &self.ambient).await?;
+        other.shutdown().await;
+        Ok(written)
     }
 
     /// Starts everything anew, lets something begin a run, and sees that to its end.
@@ -335,6 +339,20 @@ async fn watch(runtimes: &mut [Runtime]) -> anyhow::Error {
             }
         }
     }
+}
+
+/// What stands for DynamoDB and SQS, empty.
+async fn aws(ambient: &Ambient) -> anyhow::Result<LocalAws> {
+    let queue = |ms_max: u64| QueueSettings {
+        visibility_s: ms_max / 1_000 * 6,
+        receive_count_max: 5,
+    };
+    let settings = LocalSettings {
+        enumerate: queue(LONG_MS_MAX),
+        batch: queue(WORKER_MS_MAX),
+        finalize: queue(LONG_MS_MAX),
+    };
+    Ok(LocalAws::start(None, ambient.clone(), settings).await?)
 }
 
 fn why(record: &RunRecord) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cases::{OURS, Row};
+use crate::cases::{FIRST, OURS, Row, WRITER};
 use crate::cost::{self, Cost};
 use crate::faults::{FaultRow, NO_ERROR};
 use crate::results::Results;
@@ -27,6 +27,7 @@ pub fn tables(results: &Results) -> String {
         page += &sides(results, delay_ms);
     }
     page += &functions(results);
+    page += &writes(results);
     page += &growth(results);
     page += &held_to(results);
     page += &costs(results);
@@ -66,7 +67,8 @@ fn sides(results: &Results, delay_ms: u64) -> String {
          | users | who | what | time, s | × download | CPU, s | peak, MiB | requests to Graph |\n\
          |---:|---|---|---:|---:|---:|---:|---:|\n"
     );
-    for row in results.rows.iter().filter(|row| row.delay_ms == delay_ms) {
+    let readers = results.rows.iter().filter(|row| row.who != WRITER);
+    for row in readers.filter(|row| row.delay_ms == delay_ms) {
         let floor = results.row(row.users, delay_ms, DOWNLOAD, "reads all");
         let times = floor.map_or_else(
             || "–".to_owned(),
@@ -112,6 +114,30 @@ fn functions(results: &Results) -> String {
             grouped(row.users),
             row.what,
             seconds(ran.aws_cpu_ms)
+        );
+    }
+    text + "\n"
+}
+
+/// A first sync beside the floor of what it writes.
+fn writes(results: &Results) -> String {
+    let mut text = String::from(
+        "### A first sync beside its bare writes\n\n\
+         The same items, by as many writers as there are workers, into an emulated DynamoDB that is as empty: \
+         read from no Graph, under no lease, without a condition.\n\n\
+         | users | bare writes, s | first sync, s | of it the writes |\n|---:|---:|---:|---:|\n",
+    );
+    for bare in results.rows.iter().filter(|row| row.who == WRITER) {
+        let Some(first) = results.row(bare.users, bare.delay_ms, OURS, FIRST) else {
+            continue;
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.0} % |",
+            grouped(bare.users),
+            seconds(bare.wall_ms),
+            seconds(first.wall_ms),
+            100.0 * ratio(bare.wall_ms, first.wall_ms)
         );
     }
     text + "\n"

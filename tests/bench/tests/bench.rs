@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use rollcall_ambient::Ambient;
-use rollcall_bench::cases::{Bench, OURS, Row};
+use rollcall_bench::cases::{Bench, OURS, Row, WRITER};
 use rollcall_bench::contest::{Outcome, floor};
 use rollcall_bench::emulated::{Emulated, Size};
 use rollcall_bench::stack::{Binaries, Stack};
@@ -63,11 +63,25 @@ async fn every_case_of_a_tenant_is_measured_and_every_function_took_part() {
     assert!(ran[0].write_units > 200.0 && ran[4].write_units > 20.0);
     // The pages, a login and what the system asks besides.
     let floor = rows.iter().find(|row| row.who != OURS).unwrap();
+    assert!(rows.iter().any(|row| row.who == WRITER && row.cpu_ms > 0));
     assert_eq!(floor.requests, 5);
     assert!(ours[1].requests > floor.requests);
     let idle = ran.iter().flat_map(|it| it.functions());
     let idle = idle.filter(|(_, it)| it.used.peak_kib < 1_000);
     assert_eq!(idle.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bare_writes_are_every_user_with_his_image_and_what_the_run_left_besides() {
+    let emulated = Emulated::start(bench(), SIZE).await.unwrap();
+    let stack = Stack::start(&emulated.access, binaries()).await.unwrap();
+    let (ran, _) = stack.sync().await.unwrap();
+    assert_eq!(ran.changed, 200);
+    let written = stack.write_again().await.unwrap();
+    // Four batches, their pages, the run, its settings, its plan, the head and the tenant.
+    let besides = written.items - 2 * 200;
+    assert!((10..30).contains(&besides), "{besides}");
+    emulated.end().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,7 +73,7 @@ fn held(world: &World, tenant: &SimTenant) -> Option<(RunRef, String)> {
 fn storm(world: &Arc<World>) -> JoinHandle<()> {
     world.tell(|| "-- the storm is back".into());
     world.storm_again();
-    tokio::spawn(sweep(Arc::clone(world)))
+    tokio::spawn(sweep(Arc::clone(world), world.sweep_ms))
 }
 
 async fn calm(

@@ -23,6 +23,9 @@ const PERIOD_MS_MAX: u64 = 7_200_000;
 const MESSAGES_MS_MAX: u64 = 200_000_000;
 /// How often it is looked, in milliseconds.
 const LOOK_MS: u64 = 5_000;
+/// How often the sweeper is called, in milliseconds: as the template has it. Hours of a sweeper that comes every few
+/// seconds would be most of what a seed takes.
+const SWEEP_MS: u64 = 300_000;
 
 /// Tells it.
 pub(crate) async fn follow(world: &Arc<World>, store: &Store) -> anyhow::Result<()> {
@@ -61,7 +64,7 @@ pub(crate) async fn follow(world: &Arc<World>, store: &Store) -> anyhow::Result<
 /// The schedules' occurrences of some hours.
 async fn storm(world: &Arc<World>) -> anyhow::Result<Vec<Occurrence>> {
     world.storm_again();
-    let sweeper = tokio::spawn(sweep(Arc::clone(world)));
+    let sweeper = tokio::spawn(sweep(Arc::clone(world), SWEEP_MS));
     if world.chaos.story == Story::Clear {
         sweeper.abort();
     }

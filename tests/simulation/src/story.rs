@@ -54,7 +54,7 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
         world.settle(tenant);
         store.put_tenant(&tenant.settings()?).await?;
     }
-    let sweeper = tokio::spawn(sweep(Arc::clone(world)));
+    let sweeper = tokio::spawn(sweep(Arc::clone(world), world.sweep_ms));
     if world.chaos.story == Story::Clear {
         sweeper.abort();
     }
@@ -76,7 +76,7 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
         settle(world, &store, &sweeper).await?;
     }
     sweeper.abort();
-    if !world.is_over() && world.dice.per_mille(300) {
+    if !world.is_over() && world.dice.per_mille(150) {
         schedules::follow(world, &store).await?;
     }
     Ok(())
@@ -92,10 +92,11 @@ fn days(world: &World) -> u64 {
     }
 }
 
-pub(crate) async fn sweep(world: Arc<World>) {
+/// The sweeper is called, every `pause_ms` milliseconds or later.
+pub(crate) async fn sweep(world: Arc<World>, pause_ms: u64) {
     while !world.is_over() {
         let late_ms = world.chaos.late_ms(&world.dice);
-        sleep(Duration::from_millis(world.sweep_ms + late_ms)).await;
+        sleep(Duration::from_millis(pause_ms + late_ms)).await;
         let event = json!({ "schedule": "sweep" });
         if world.chaos.is_doubled(&world.dice) {
             tokio::spawn(call(Arc::clone(&world), Function::Finalizer, event.clone()));

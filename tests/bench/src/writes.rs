@@ -1,0 +1,136 @@
+//! The bare writes: what a first sync wrote, written again by a loop that does nothing else, into tables
+//! that are as empty as those were. What a first sync takes beyond it is the system's.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use rollcall_ambient::Ambient;
+use rollcall_store::{Store, TableNames, WRITES_PER_TRANSACTION_MAX};
+use tokio::task::JoinSet;
+
+use crate::process::{Used, used};
+use crate::stack::WORKERS;
+
+/// What the sort of item that goes with each user's begins with.
+const JOURNAL: &str = "journal#";
+
+type Item = HashMap<String, AttributeValue>;
+type Transaction = Vec<(String, Item)>;
+
+/// What the bare writes took.
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    /// How many items.
+    pub items: usize,
+    /// From the first request to the last answer, in milliseconds.
+    pub wall_ms: u64,
+    /// What the process used that writes and that stands for DynamoDB; its peak is of no use.
+    pub used: Used,
+}
+
+/// Writes, by as many as there are workers, what one stack's tables hold into the
+/// empty tables of another.
+///
+/// # Errors
+/// DynamoDB's.
+pub async fn again(
+    from: &Client,
+    to: &Client,
+    tables: &TableNames,
+    ambient: &Ambient,
+) -> anyhow::Result<Written> {
+    Store::new(to.clone(), tables.clone(), ambient.clone())
+        .create_tables()
+        .await?;
+    let users = all(from, &tables.directory).await?;
+    let (journal, rest): (Vec<Item>, Vec<Item>) = all(from, &tables.coordination)
+        .await?
+        .into_iter()
+        .partition(is_of_the_journal);
+    let transactions = Arc::new(transactions(tables, users, journal, rest));
+    let before = used(std::process::id())?;
+    let started_ms = ambient.now_ms();
+    let mut writers = JoinSet::new();
+    for nth in 0..WORKERS {
+        let (to, transactions) = (to.clone(), Arc::clone(&transactions));
+        writers.spawn(async move {
+            for transaction in transactions.iter().skip(nth).step_by(WORKERS) {
+                write(&to, transaction).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(written) = writers.join_next().await {
+        written??;
+    }
+    let after = used(std::process::id())?;
+    Ok(Written {
+        items: transactions.iter().map(Vec::len).sum(),
+        wall_ms: ambient.now_ms() - started_ms,
+        used: Used {
+            cpu_ms: after.cpu_ms - before.cpu_ms,
+            peak_kib: after.peak_kib,
+        },
+    })
+}
+
+fn is_of_the_journal(item: &Item) -> bool {
+    let key = item.get("pk").and_then(|key| key.as_s().ok());
+    key.is_some_and(|key| key.starts_with(JOURNAL))
+}
+
+/// As the workers write: so many users with their images at a time, and everything else by itself.
+fn transactions(
+    tables: &TableNames,
+    users: Vec<Item>,
+    journal: Vec<Item>,
+    rest: Vec<Item>,
+) -> Vec<Transaction> {
+    let in_tables = |table: &str, items: Vec<Item>| -> Transaction {
+        items.into_iter().map(|it| (table.to_owned(), it)).collect()
+    };
+    let users = in_tables(&tables.directory, users);
+    let images = in_tables(&tables.coordination, journal);
+    let each = WRITES_PER_TRANSACTION_MAX;
+    let mut all: Vec<Transaction> = users
+        .chunks(each)
+        .zip(images.chunks(each))
+        .map(|(users, images)| [users, images].concat())
+        .collect();
+    all.extend(
+        in_tables(&tables.coordination, rest)
+            .into_iter()
+            .map(|it| vec![it]),
+    );
+    all
+}
+
+async fn write(to: &Client, transaction: &Transaction) -> anyhow::Result<()> {
+    let mut puts = Vec::with_capacity(transaction.len());
+    for (table, item) in transaction {
+        let put = Put::builder()
+            .table_name(table)
+            .set_item(Some(item.clone()));
+        puts.push(TransactWriteItem::builder().put(put.build()?).build());
+    }
+    let request = to.transact_write_items().set_transact_items(Some(puts));
+    request.send().await?;
+    Ok(())
+}
+
+/// Everything that a table holds.
+async fn all(from: &Client, table: &str) -> anyhow::Result<Vec<Item>> {
+    let mut pages = from
+        .scan()
+        .table_name(table)
+        .into_paginator()
+        .items()
+        .send();
+    let mut items = Vec::new();
+    while let Some(item) = pages.next().await {
+        items.push(item?);
+    }
+    Ok(items)
+}
