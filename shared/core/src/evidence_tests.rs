@@ -168,6 +168,7 @@ fn page_of(users: Vec<Sighted>) -> PagePayload {
     let changed = (0..).zip(users).map(|(index, user)| ChangedSighting {
         index,
         again: false,
+        is_new: false,
         user,
     });
     PagePayload {

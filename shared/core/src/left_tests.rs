@@ -104,6 +104,7 @@ fn a_leaver_is_one_by_his_last_sighting_and_for_the_groups_alone() {
         changed: vec![ChangedSighting {
             index: 0,
             again: false,
+            is_new: false,
             user: removed,
         }],
         ..payload_of(&[])

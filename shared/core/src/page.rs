@@ -73,6 +73,10 @@ pub struct ChangedSighting {
     /// it changes nothing.
     #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+    /// Whether the directory had nobody of this id when the enumeration began. The worker writes such
+    /// users without having read them, under the condition that there is still nobody.
+    #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_new: bool,
     /// The user.
     #[serde(flatten)]
     pub user: Sighted,

@@ -193,6 +193,7 @@ fn who_is_told_to_be_removed_is_neither_seen_nor_absent_and_who_is_told_of_again
             changed: vec![ChangedSighting {
                 index: 0,
                 again: false,
+                is_new: false,
                 user: Sighted::Part(DeltaUser {
                     removed: removed.then_some(Removal::Bin),
                     ..DeltaUser::new(testing::id("a"))

@@ -61,6 +61,7 @@ pub(crate) fn payload_of(names: &[&str]) -> PagePayload {
             .map(|(index, name)| ChangedSighting {
                 index,
                 again: false,
+                is_new: false,
                 user: user(name).into(),
             })
             .collect(),

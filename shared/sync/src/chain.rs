@@ -2,9 +2,10 @@
 //! them; in a delta run, the delta alone.
 
 use std::collections::HashSet;
+use std::future::Future;
+use std::pin::pin;
 
 use rollcall_core::batch::BatchState;
-use rollcall_core::evidence::RequestId;
 use rollcall_core::members::Members;
 use rollcall_core::page::{NextPage, PagePayload};
 use rollcall_core::run::{FailReason, RunMode};
@@ -59,8 +60,8 @@ pub(crate) struct Enumeration<'a> {
     used: &'a mut Used,
     stop_at_ms: u64,
     deadline_at_ms: u64,
-    /// How long the last page took to come, repetitions included.
-    fetched_in_ms: u64,
+    /// The next page, if it was fetched while the one before was committed.
+    ahead: Option<Result<Fetched, GraphError>>,
 }
 
 impl<'a> Enumeration<'a> {
@@ -91,7 +92,7 @@ impl<'a> Enumeration<'a> {
             used,
             stop_at_ms,
             deadline_at_ms: record.deadline_at_ms,
-            fetched_in_ms: 0,
+            ahead: None,
         }
     }
 
@@ -133,8 +134,14 @@ impl<'a> Enumeration<'a> {
             self.bracket = link.map_or(Bracket::NoDelta, |link| Bracket::From(link.to_owned()));
         }
         if self.classifier.known.is_none() {
-            let loading = Known::load(store, lease.run());
-            self.classifier.known = Some(while_kept(store, lease, loading).await??);
+            let known = async {
+                let loading = Known::load(store, lease.run());
+                Ok(while_kept(store, lease, loading).await??)
+            };
+            let place = self.next.clone();
+            let (known, page) = fetch_beside(self.app, (lease, self.graph), &place, known).await?;
+            self.classifier.known = Some(known);
+            self.ahead = Some(page);
         }
         Ok(())
     }
@@ -179,17 +186,14 @@ impl<'a> Enumeration<'a> {
     /// Follows the chain to its last page.
     pub(crate) async fn follow(&mut self) -> Result<(), Stop> {
         while self.end.page < PAGES_MAX {
-            let now_ms = self.app.ambient.now_ms();
-            if now_ms >= self.deadline_at_ms {
+            if self.app.ambient.now_ms() >= self.deadline_at_ms {
                 let detail = "the deadline passed while users were enumerated";
                 return Err(Stop::Fail(FailReason::Deadline, detail.into()));
             }
-            if now_ms >= self.stop_at_ms {
-                return Err(Stop::OutOfTime);
-            }
-            let fetched = fetch(self.graph, &self.next);
-            let fetched = while_kept(&self.app.store, self.lease, fetched).await?;
-            self.fetched_in_ms = self.app.since_ms(now_ms);
+            let fetched = match self.ahead.take() {
+                Some(fetched) => fetched,
+                None => self.fetch().await?,
+            };
             let is_last = match fetched {
                 Ok(page) => self.commit(page).await?,
                 Err(GraphError::PageTokenExpired { .. }) if self.can_freshen() => {
@@ -215,10 +219,26 @@ impl<'a> Enumeration<'a> {
         )))
     }
 
-    /// Commits a page and rings for its work; `true` when it was the last.
-    async fn commit(&mut self, page: Fetched) -> Result<bool, Stop> {
+    /// Whether no further page is begun in this invocation. One that is in hand is committed: each
+    /// invocation comes further, however short it is.
+    fn is_out_of_time(&self) -> bool {
+        self.app.ambient.now_ms() >= self.stop_at_ms
+    }
+
+    /// Fetches the next page, if there is time for it.
+    async fn fetch(&mut self) -> Result<Result<Fetched, GraphError>, Stop> {
+        if self.is_out_of_time() {
+            return Err(Stop::OutOfTime);
+        }
+        let fetched = fetch(self.app, self.graph, &self.next);
+        while_kept(&self.app.store, self.lease, fetched).await
+    }
+
+    /// Commits a page and rings for its work; `true` when it was the last. The next page is on its way
+    /// meanwhile: nothing but Graph's own chain of pages is waited for.
+    async fn commit(&mut self, mut page: Fetched) -> Result<bool, Stop> {
         let is_last_of_users = page.next.is_none();
-        let next = match page.next {
+        let next = match page.next.take() {
             Some(next) => next,
             None => self.after_the_users().await?,
         };
@@ -231,16 +251,25 @@ impl<'a> Enumeration<'a> {
             )));
         }
         let generation = self.end.generation;
-        let (payload, unknown) = self.classifier.sort(generation, page.users, next);
+        let users = std::mem::take(&mut page.users);
+        let (payload, unknown) = self.classifier.sort(generation, users, next);
         self.check_leads_somewhere(payload.sightings())?;
         if is_last_of_users {
             self.check_sealable(payload.sightings(), unknown)?;
         }
         let place = Place::after(self.graph, &payload.next)?;
-        self.put(&payload, unknown, &page.request).await?;
         let Some(place) = place else {
+            self.put(&payload, unknown, &page).await?;
             return Ok(true);
         };
+        if self.is_out_of_time() {
+            self.put(&payload, unknown, &page).await?;
+        } else {
+            let (app, with) = (self.app, (self.lease, self.graph));
+            let put = self.put(&payload, unknown, &page);
+            let ((), ahead) = fetch_beside(app, with, &place, put).await?;
+            self.ahead = Some(ahead);
+        }
         self.before = std::mem::replace(&mut self.next, place);
         Ok(false)
     }
@@ -284,8 +313,9 @@ impl<'a> Enumeration<'a> {
         &mut self,
         payload: &PagePayload,
         unknown: u64,
-        request: &RequestId,
+        fetched: &Fetched,
     ) -> Result<(), Stop> {
+        let request = &fetched.request;
         let used = self.app.usage(Some(self.graph));
         let commit = PageCommit {
             after: &self.end,
@@ -302,7 +332,7 @@ impl<'a> Enumeration<'a> {
             generation = self.end.generation, page = self.end.page,
             token = self.lease.token(), delta = self.next.is_delta(),
             users = payload.sightings(), changed = payload.changed.len(), last = is_last,
-            graph_request_id = %request, took_ms = self.fetched_in_ms);
+            graph_request_id = %request, took_ms = fetched.took_ms);
         let doorbell = &self.app.doorbell;
         if !payload.changed.is_empty() {
             doorbell
@@ -366,7 +396,7 @@ impl<'a> Enumeration<'a> {
         let run = self.lease.run();
         info!(event = "link_freshened", tenant = %run.tenant, run = run.run,
             generation = self.end.generation, page = self.end.page, token = self.lease.token());
-        let fetched = fetch(self.graph, &self.before);
+        let fetched = fetch(self.app, self.graph, &self.before);
         let next = match while_kept(&self.app.store, self.lease, fetched).await? {
             Ok(page) => page.next,
             Err(GraphError::PageTokenExpired { .. } | GraphError::DeltaLost { .. }) => None,
@@ -386,7 +416,7 @@ impl<'a> Enumeration<'a> {
     async fn go_on_otherwise(&mut self, error: GraphError) -> Result<bool, Stop> {
         if self.mode == RunMode::Full && self.next.is_delta() {
             self.leaves_delta_out(&error);
-            self.put(&PagePayload::empty(NextPage::END), 0, &RequestId::default())
+            self.put(&PagePayload::empty(NextPage::END), 0, &Fetched::default())
                 .await?;
             return Ok(true);
         }
@@ -420,6 +450,32 @@ impl<'a> Enumeration<'a> {
         self.freshened_after = 0;
         Ok(())
     }
+}
+
+/// Does `work`, and fetches a page meanwhile. The lease is kept while only the page is waited for: two
+/// writes of one run at a time would meet each other.
+async fn fetch_beside<T>(
+    app: &App,
+    (lease, graph): (&RunLease, &GraphClient),
+    place: &Place,
+    work: impl Future<Output = Result<T, Stop>>,
+) -> Result<(T, Result<Fetched, GraphError>), Stop> {
+    let mut coming = pin!(fetch(app, graph, place));
+    let mut work = pin!(work);
+    let mut page = None;
+    // Ends with the work, after at most one round for the page.
+    let done = loop {
+        tokio::select! {
+            biased;
+            done = &mut work => break done?,
+            fetched = &mut coming, if page.is_none() => page = Some(fetched),
+        }
+    };
+    let page = match page {
+        Some(page) => page,
+        None => while_kept(&app.store, lease, coming).await?,
+    };
+    Ok((done, page))
 }
 
 /// Everything that was committed is in the list: in the generation of `end` each page up to it, and of

@@ -215,7 +215,12 @@ impl<'a> Classifier<'a> {
                 }
                 (_, user) => {
                     here.insert(key, page.changed.len());
-                    page.changed.push(ChangedSighting { index, again, user });
+                    page.changed.push(ChangedSighting {
+                        index,
+                        again,
+                        is_new: before.is_none() && self.is_new(key),
+                        user,
+                    });
                 }
             }
         }
@@ -225,6 +230,12 @@ impl<'a> Classifier<'a> {
                 .note(key, generation, &sighting.user, self.mapped);
         }
         (page, unknown)
+    }
+
+    /// Whether the directory had nobody of this key.
+    fn is_new(&self, key: IdKey) -> bool {
+        let known = self.known.as_ref();
+        known.is_some_and(|known| known.get(key).is_none())
     }
 
     fn is_unchanged(&self, user: &GraphUser, key: IdKey) -> bool {

@@ -4,6 +4,8 @@ use rollcall_core::evidence::RequestId;
 use rollcall_core::page::{NextPage, Sighted};
 use rollcall_graph::{DeltaLink, GraphClient, GraphError, NextLink, PageAt};
 
+use crate::app::App;
+
 /// What is fetched for a page.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
@@ -29,15 +31,23 @@ impl Place {
 }
 
 /// A page, before it is sorted.
+#[derive(Default)]
 pub(crate) struct Fetched {
     pub(crate) users: Vec<Sighted>,
     /// `None` after the last page of users.
     pub(crate) next: Option<NextPage>,
     pub(crate) request: RequestId,
+    /// How long it took to come, repetitions included.
+    pub(crate) took_ms: u64,
 }
 
 /// Fetches a page.
-pub(crate) async fn fetch(graph: &GraphClient, place: &Place) -> Result<Fetched, GraphError> {
+pub(crate) async fn fetch(
+    app: &App,
+    graph: &GraphClient,
+    place: &Place,
+) -> Result<Fetched, GraphError> {
+    let asked_at_ms = app.ambient.now_ms();
     let at = match place {
         Place::First(None) => PageAt::First,
         Place::First(Some(users_max)) => PageAt::FirstOf(*users_max),
@@ -53,6 +63,7 @@ pub(crate) async fn fetch(graph: &GraphClient, place: &Place) -> Result<Fetched,
                     },
                 }),
                 request: page.request_id.into(),
+                took_ms: app.since_ms(asked_at_ms),
             });
         }
     };
@@ -63,5 +74,6 @@ pub(crate) async fn fetch(graph: &GraphClient, place: &Place) -> Result<Fetched,
             .next
             .map(|link| NextPage::Users(link.as_str().to_owned())),
         request: page.request_id.into(),
+        took_ms: app.since_ms(asked_at_ms),
     })
 }

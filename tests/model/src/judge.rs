@@ -165,6 +165,7 @@ impl Protocol {
                 payload.changed.push(ChangedSighting {
                     index: 0,
                     again: false,
+                    is_new: false,
                     user: self.facts.user(who, content.disabled).clone().into(),
                 });
             } else {

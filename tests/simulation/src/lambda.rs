@@ -81,6 +81,8 @@ pub(crate) struct Invocation {
     pub(crate) served: Mutex<Option<Served>>,
     /// The last page of users, once it has asked for a delta behind it.
     pub(crate) served_before: Mutex<Option<Served>>,
+    /// What it had been served when it asked for the page after it: that is committed meanwhile.
+    pub(crate) committing: Mutex<Option<Served>>,
     /// The batches and runs whose lease it gave back, and those that it rang for.
     pub(crate) gave_back: Mutex<BTreeSet<Place>>,
     pub(crate) rang_for: Mutex<BTreeSet<Place>>,
@@ -155,6 +157,29 @@ impl Invocation {
     /// The invocation that the current task belongs to.
     pub(crate) fn current() -> Option<Arc<Self>> {
         INVOCATION.try_with(Arc::clone).ok()
+    }
+
+    /// What it has been served for a page. The last page of users waits for the first of the delta behind
+    /// it: if that has nobody and a delta link, the two are one; if not, the users come first.
+    pub(crate) fn has_been_served(&self) -> Option<Served> {
+        let served = lock(&self.served).clone();
+        let Some(users) = lock(&self.served_before).clone() else {
+            return served;
+        };
+        Some(match served {
+            // Lost: the users end the list.
+            None => Served {
+                next: ServedNext::NoDelta,
+                ..users
+            },
+            Some(Served {
+                is_delta: true,
+                users: 0,
+                next: next @ ServedNext::DeltaLink(_),
+                ..
+            }) => Served { next, ..users },
+            Some(_) => users,
+        })
     }
 
     /// A call is about to be sent to DynamoDB.
@@ -243,6 +268,7 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         asked: Mutex::default(),
         served: Mutex::default(),
         served_before: Mutex::default(),
+        committing: Mutex::default(),
         gave_back: Mutex::default(),
         rang_for: Mutex::default(),
         trying: Mutex::default(),

@@ -126,6 +126,7 @@ pub(crate) fn page_of(names: &[&str]) -> PagePayload {
             .zip(names)
             .map(|(index, name)| ChangedSighting {
                 again: false,
+                is_new: false,
                 index,
                 user: graph_user(name).into(),
             })
@@ -165,6 +166,7 @@ pub(crate) fn plan(run: &RunRef, users: &[(ObjectId, u64)]) -> StoredPlan {
             .zip(users)
             .map(|(index, (id, _))| ChangedSighting {
                 again: false,
+                is_new: false,
                 index,
                 user: GraphUser {
                     id: id.clone(),

@@ -73,9 +73,9 @@ impl Look<'_> {
         let Ok(payload) = PagePayload::decode(whole) else {
             return self.violate(WHOLE, &format!("{} cannot be read", change.place));
         };
-        self.is_what_graph_served(run, change, &payload, page == FIRST_PAGE);
+        let served = self.is_what_graph_served(run, change, &payload, page == FIRST_PAGE);
         self.goes_on_in_no_generation_that_was_left(run, generation, change);
-        self.is_no_list_of_nulls(run, generation);
+        self.is_no_list_of_nulls(run, generation, served);
         let again = self.comes_again(run, generation, &payload, change);
         let pk = format!("batch#{}#{}", run.0, run.1);
         let batch = self
@@ -95,39 +95,24 @@ impl Look<'_> {
         }
     }
 
-    /// What Graph served for a page. The last page of users waits for the first of the delta behind
-    /// it: if that has nobody and a delta link, the two are one; if not, the users come first.
-    fn served(&self) -> Option<Served> {
-        let invocation = self.invocation?;
-        let served = lock(&invocation.served).clone();
-        let Some(users) = lock(&invocation.served_before).clone() else {
-            return served;
-        };
-        Some(match served {
-            // Lost: the users end the list.
-            None => Served {
-                next: ServedNext::NoDelta,
-                ..users
-            },
-            Some(Served {
-                is_delta: true,
-                users: 0,
-                next: next @ ServedNext::DeltaLink(_),
-                ..
-            }) => Served { next, ..users },
-            Some(_) => users,
+    /// What Graph served last, whole, and what it served when that was asked for.
+    fn served(&self) -> [Option<Served>; 2] {
+        self.invocation.map_or([None, None], |invocation| {
+            let committing = lock(&invocation.committing).take();
+            [committing, invocation.has_been_served()]
         })
     }
 
+    /// Gives what was served for the page.
     fn is_what_graph_served(
         &self,
         run: &RunKey,
         change: &Change,
         payload: &PagePayload,
         is_first: bool,
-    ) {
-        let served = self.served();
-        let is_same = served.as_ref().is_some_and(|served| {
+    ) -> Option<Served> {
+        let all_served = self.served();
+        let is_same = |served: &&Served| {
             let is_right_next = match (&served.next, &payload.next) {
                 (ServedNext::Users(link), NextPage::Users(next)) => link == next,
                 (ServedNext::Delta(link), NextPage::Delta(next)) => link == next,
@@ -156,22 +141,24 @@ impl Look<'_> {
                 && users == payload.sightings()
                 // A next link may lead back to page 1, which shows later.
                 && (served.is_first || !is_first)
-        });
+        };
+        let served = all_served.iter().flatten().find(is_same).cloned();
         // A delta that is lost behind the users is left out: an empty page ends the chain.
         let is_left_out = payload.sightings() == 0
             && payload.next == NextPage::END
-            && served.is_none()
+            && all_served[1].is_none()
             && self.is_in_the_delta(run);
-        if !is_same && !is_left_out {
+        if served.is_none() && !is_left_out {
             let users = payload.sightings();
             let is_last = payload.next.is_end();
-            let served = served.map(|it| (it.users, it.next, it.is_first));
+            let all_served = all_served.map(|it| it.map(|it| (it.users, it.next, it.is_first)));
             let detail = format!(
-                "{}: {users} users, last: {is_last}; served {served:?}",
+                "{}: {users} users, last: {is_last}; served {all_served:?}",
                 change.place
             );
             self.violate(WHOLE, &detail);
         }
+        served
     }
 
     /// Whether the users of a full run are complete, and the delta behind them is being told.
@@ -182,8 +169,7 @@ impl Look<'_> {
     }
 
     /// A list that says of nobody whether he is enabled is read without the permission for it.
-    fn is_no_list_of_nulls(&mut self, run: &RunKey, generation: u64) {
-        let served = self.served();
+    fn is_no_list_of_nulls(&mut self, run: &RunKey, generation: u64, served: Option<Served>) {
         let is_last = served
             .as_ref()
             .is_some_and(|it| !it.is_delta && !matches!(it.next, ServedNext::Users(_)));

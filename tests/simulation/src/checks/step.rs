@@ -121,7 +121,7 @@ impl Look<'_> {
             return None;
         }
         let is_on = text(item, "status") == "ACTIVE";
-        // Whom a person switched off and gave back after the run had written him, waits for the next run.
+        // Whom a person switched and gave back after the run had written him, waits for the next run.
         let was_given_back =
             number(item, "status_run").is_none() && number(item, "sync_run") == Some(run.1);
         if enabled && !is_on && !was_given_back {
@@ -132,7 +132,7 @@ impl Look<'_> {
             .checks
             .kept_on
             .contains(&(run.clone(), user.id.to_string()));
-        if !enabled && is_on && !said_otherwise {
+        if !enabled && is_on && !said_otherwise && !was_given_back {
             return Some("was seen disabled and is on");
         }
         let flag_is_right = flag(item, "account_enabled") == Some(enabled);

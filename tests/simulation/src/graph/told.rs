@@ -99,6 +99,10 @@ pub(super) fn is_within_its_budget(
 /// Whom a request asks for in bulk.
 pub(super) fn remember_asked(invocation: &Invocation, endpoint: Endpoint, request: &Request) {
     if matches!(endpoint, Endpoint::Users | Endpoint::Delta) {
+        // It may ask for the next page while it commits this one.
+        if let Some(in_hand) = invocation.has_been_served() {
+            *lock(&invocation.committing) = Some(in_hand);
+        }
         let served = lock(&invocation.served).take();
         let mut before = lock(&invocation.served_before);
         if endpoint == Endpoint::Users {
