@@ -73,8 +73,8 @@ pub struct ChangedSighting {
     /// it changes nothing.
     #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
-    /// Whether the directory had nobody of this id when the enumeration began. The worker writes such
-    /// users without having read them, under the condition that there is still nobody.
+    /// Whether the index showed nobody of this id when it was read; it may be minutes behind. The worker
+    /// writes such users without having read them, under the condition that there is nobody.
     #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_new: bool,
     /// The user.
@@ -347,6 +347,7 @@ mod tests {
             changed: vec![ChangedSighting {
                 index: 3,
                 again: true,
+                is_new: false,
                 user: user("a").into(),
             }],
         }
@@ -368,6 +369,7 @@ mod tests {
         let told = ChangedSighting {
             index: 0,
             again: false,
+            is_new: true,
             user: Sighted::Part(DeltaUser::new(ObjectId::new("a").unwrap())),
         };
         let with_delta = PagePayload {

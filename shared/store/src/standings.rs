@@ -108,7 +108,8 @@ fn unpacked(id: ObjectId, bytes: &[u8]) -> Option<UserStanding> {
 
 impl Store {
     /// Every user of a tenant as a stream of standings. The index is behind by moments: nobody is switched off by
-    /// its word, but whoever it shows as he was may be taken for unchanged, until the next full run.
+    /// its word, but whoever it shows as he was may be taken for unchanged, until the next full run. Whoever it
+    /// does not show yet may be tried as new, which is refused.
     ///
     /// # Errors
     /// [`StoreError`] as DynamoDB answers; [`StoreError::Corrupt`] when a user's standing is missing or

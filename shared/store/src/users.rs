@@ -31,7 +31,8 @@ pub const WRITES_PER_TRANSACTION_MAX: usize = (TRANSACTION_ACTIONS_MAX - 1) / 2;
 /// A user to write, with what was read before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserWrite {
-    /// As read; `None` if the directory had no such user.
+    /// As read; `None` if the directory had no such user, or nobody looked: he is written only if there is
+    /// none.
     pub before: Option<StoredUser>,
     /// As it is to be.
     pub after: StoredUser,

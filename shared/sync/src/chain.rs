@@ -2,8 +2,6 @@
 //! them; in a delta run, the delta alone.
 
 use std::collections::HashSet;
-use std::future::Future;
-use std::pin::pin;
 
 use rollcall_core::batch::BatchState;
 use rollcall_core::members::Members;
@@ -18,7 +16,7 @@ use crate::app::App;
 use crate::classify::{Classifier, Known};
 use crate::enumerate::Used;
 use crate::error::Stop;
-use crate::fetch::{Fetched, Place, fetch};
+use crate::fetch::{Fetched, Place, fetch, fetch_beside};
 use crate::keep::while_kept;
 
 /// The most pages of one generation. At 999 users a page that is a hundred million users; a chain
@@ -60,7 +58,7 @@ pub(crate) struct Enumeration<'a> {
     used: &'a mut Used,
     stop_at_ms: u64,
     deadline_at_ms: u64,
-    /// The next page, if it was fetched while the one before was committed.
+    /// The next page, if it was fetched while the one before was committed, or the index read.
     ahead: Option<Result<Fetched, GraphError>>,
 }
 
@@ -115,7 +113,8 @@ impl<'a> Enumeration<'a> {
         self.prepare().await
     }
 
-    /// What has to be in hand before a page of users is fetched.
+    /// What has to be in hand before a page of users is sorted. The first is fetched meanwhile; only the
+    /// delta's beginning has to come before it.
     async fn prepare(&mut self) -> Result<(), Stop> {
         if self.next.is_delta() {
             return Ok(());
@@ -219,8 +218,8 @@ impl<'a> Enumeration<'a> {
         )))
     }
 
-    /// Whether no further page is begun in this invocation. One that is in hand is committed: each
-    /// invocation comes further, however short it is.
+    /// Whether no further page is begun in this invocation. One that is in hand is committed, so that an
+    /// invocation that begins with users comes further, however short it is.
     fn is_out_of_time(&self) -> bool {
         self.app.ambient.now_ms() >= self.stop_at_ms
     }
@@ -445,37 +444,12 @@ impl<'a> Enumeration<'a> {
             .await?;
         self.mode = RunMode::Full;
         self.links.clear();
+        self.ahead = None;
         self.next = Place::First(self.page_users);
         self.before = Place::First(self.page_users);
         self.freshened_after = 0;
         Ok(())
     }
-}
-
-/// Does `work`, and fetches a page meanwhile. The lease is kept while only the page is waited for: two
-/// writes of one run at a time would meet each other.
-async fn fetch_beside<T>(
-    app: &App,
-    (lease, graph): (&RunLease, &GraphClient),
-    place: &Place,
-    work: impl Future<Output = Result<T, Stop>>,
-) -> Result<(T, Result<Fetched, GraphError>), Stop> {
-    let mut coming = pin!(fetch(app, graph, place));
-    let mut work = pin!(work);
-    let mut page = None;
-    // Ends with the work, after at most one round for the page.
-    let done = loop {
-        tokio::select! {
-            biased;
-            done = &mut work => break done?,
-            fetched = &mut coming, if page.is_none() => page = Some(fetched),
-        }
-    };
-    let page = match page {
-        Some(page) => page,
-        None => while_kept(&app.store, lease, coming).await?,
-    };
-    Ok((done, page))
 }
 
 /// Everything that was committed is in the list: in the generation of `end` each page up to it, and of

@@ -22,7 +22,7 @@ const fn bytes_of(key: IdKey) -> KeyBytes {
     key.0.to_be_bytes()
 }
 
-/// What the directory knew when the enumeration began: 34 bytes a user, sorted by key.
+/// What the index showed when this invocation read it: 34 bytes a user, sorted by key.
 pub(crate) struct Known(Vec<KnownUser>);
 
 struct KnownUser {
@@ -74,7 +74,7 @@ pub(crate) struct Classifier<'a> {
     mapped: &'a AttributeMap,
     /// Who is in the groups of the scope, if it has any.
     members: Option<Members>,
-    /// Loaded before the first page of users; a delta is not compared with it.
+    /// Loaded while the first page of users comes; a delta is not compared with it.
     pub(crate) known: Option<Known>,
     /// Who was seen as changed in this run: every later sighting of him is stored in full, so that
     /// the last one can be told.
@@ -232,7 +232,7 @@ impl<'a> Classifier<'a> {
         (page, unknown)
     }
 
-    /// Whether the directory had nobody of this key.
+    /// Whether the index showed nobody of this key.
     fn is_new(&self, key: IdKey) -> bool {
         let known = self.known.as_ref();
         known.is_some_and(|known| known.get(key).is_none())
@@ -268,14 +268,8 @@ mod tests {
         })
     }
 
-    /// What becomes of a part that is told on a later page than `before`.
-    fn told_after(before: Sighted, part: DeltaUser) -> DeltaUser {
-        told_after_all(vec![before], part)
-    }
-
-    /// What becomes of a part that is told on a later page than each of `before`, a page each.
-    fn told_after_all(before: Vec<Sighted>, part: DeltaUser) -> DeltaUser {
-        let settings: TenantSettings = serde_json::from_value(json!({
+    fn settings() -> TenantSettings {
+        serde_json::from_value(json!({
             "id": "t",
             "directory_id": "6babcaad-604b-40ac-a9d7-9fd97c0b779f",
             "client_id": "e46697b1-7d7a-4a7a-9d6c-1c6ac6fb2ea7",
@@ -283,7 +277,17 @@ mod tests {
             "credential": { "kind": "federated" },
             "attributes": { "team": "department" },
         }))
-        .unwrap();
+        .unwrap()
+    }
+
+    /// What becomes of a part that is told on a later page than `before`.
+    fn told_after(before: Sighted, part: DeltaUser) -> DeltaUser {
+        told_after_all(vec![before], part)
+    }
+
+    /// What becomes of a part that is told on a later page than each of `before`, a page each.
+    fn told_after_all(before: Vec<Sighted>, part: DeltaUser) -> DeltaUser {
+        let settings = settings();
         let run = "t/1".parse().unwrap();
         let mut classifier = Classifier::new(&run, &settings, None);
         for before in before {
@@ -339,5 +343,30 @@ mod tests {
         assert_eq!(told.account_enabled, Some(Some(true)));
         assert_eq!(told.user_type, Some(Some("Guest".into())));
         assert_eq!(told.display_name, None);
+    }
+
+    #[test]
+    fn whom_the_index_does_not_show_is_new_until_he_was_told_of_once() {
+        let settings = settings();
+        let run = "t/1".parse().unwrap();
+        let seen = |known: Option<Known>| {
+            let mut classifier = Classifier::new(&run, &settings, None);
+            classifier.known = known;
+            [1, 1, 2].map(|generation| {
+                let user = whole(Some(true), Some("Member"));
+                let (page, _) = classifier.sort(generation, vec![user], NextPage::END);
+                page.changed[0].is_new
+            })
+        };
+        assert_eq!(seen(Some(Known(Vec::new()))), [true, false, false]);
+        let shown = KnownUser {
+            key: bytes_of(IdKey::of(&run, &part().id)),
+            hash: ContentHash([0; 16]),
+            status: Status::Inactive,
+            reason: Reason::Manual,
+        };
+        assert_eq!(seen(Some(Known(vec![shown]))), [false; 3]);
+        // A delta run has no index.
+        assert_eq!(seen(None), [false; 3]);
     }
 }

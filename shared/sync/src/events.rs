@@ -161,7 +161,8 @@ impl App {
 }
 
 /// A step stops when a quarter of its time is left, but not earlier than this before its end, in
-/// milliseconds: what it has begun by then (one page, one group of users) has to fit in.
+/// milliseconds: what it has begun by then (a page and the one that is fetched beside it, a group of users)
+/// has to fit in.
 const STOP_MARGIN_MS_MAX: u64 = 60_000;
 
 /// When a step has to stop, for an invocation that is cut off at `deadline_ms`; both in milliseconds

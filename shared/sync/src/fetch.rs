@@ -1,10 +1,16 @@
 //! One page of an enumeration, of users or of a delta, before it is sorted.
 
+use std::future::Future;
+use std::pin::pin;
+
 use rollcall_core::evidence::RequestId;
 use rollcall_core::page::{NextPage, Sighted};
 use rollcall_graph::{DeltaLink, GraphClient, GraphError, NextLink, PageAt};
+use rollcall_store::RunLease;
 
 use crate::app::App;
+use crate::error::Stop;
+use crate::keep::while_kept;
 
 /// What is fetched for a page.
 #[derive(Debug, Clone)]
@@ -76,4 +82,30 @@ pub(crate) async fn fetch(
         request: page.request_id.into(),
         took_ms: app.since_ms(asked_at_ms),
     })
+}
+
+/// Does `work`, and fetches a page meanwhile. The lease is kept while only the page is waited for: two
+/// writes of one run at a time would meet each other.
+pub(crate) async fn fetch_beside<T>(
+    app: &App,
+    (lease, graph): (&RunLease, &GraphClient),
+    place: &Place,
+    work: impl Future<Output = Result<T, Stop>>,
+) -> Result<(T, Result<Fetched, GraphError>), Stop> {
+    let mut coming = pin!(fetch(app, graph, place));
+    let mut work = pin!(work);
+    let mut page = None;
+    // Ends with the work, after at most one round for the page.
+    let done = loop {
+        tokio::select! {
+            biased;
+            done = &mut work => break done?,
+            fetched = &mut coming, if page.is_none() => page = Some(fetched),
+        }
+    };
+    let page = match page {
+        Some(page) => page,
+        None => while_kept(&app.store, lease, coming).await?,
+    };
+    Ok((done, page))
 }

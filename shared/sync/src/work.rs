@@ -19,8 +19,8 @@ use crate::app::App;
 use crate::doorbell::BatchBell;
 use crate::error::{HandlerError, Stop};
 
-/// How often a group of users that changed under the worker is read and decided again. Only another
-/// sighting of the same user, or a person, changes one meanwhile.
+/// How often a group of users that changed under the worker is tried, of which one try may be unread. Only
+/// another sighting of the same user, or a person, changes one meanwhile.
 const REREADS_MAX: u32 = 10;
 
 /// A lease is renewed when a third of it has passed.
@@ -181,7 +181,9 @@ impl BatchWork<'_> {
     /// new users is not read first: if one of them is there by now, it is read then.
     async fn group(&mut self, group: &[&ChangedSighting]) -> Result<(), Stop> {
         let ids: Vec<_> = group.iter().map(|s| s.user.id().clone()).collect();
-        let mut are_new = group.iter().all(|sighting| sighting.is_new);
+        // Whoever comes after another worker finds most of them written.
+        let is_first = self.lease.token() == 1;
+        let mut are_new = is_first && group.iter().all(|sighting| sighting.is_new);
         for _ in 0..REREADS_MAX {
             let unread = std::mem::take(&mut are_new);
             let stored = match unread {

@@ -124,7 +124,7 @@ fn writes(results: &Results) -> String {
     let mut text = String::from(
         "### A first sync beside its bare writes\n\n\
          The same items, by as many writers as there are workers, into an emulated DynamoDB that is as empty: \
-         read from no Graph, under no lease, without a condition.\n\n\
+         put if they are not there, read from no Graph, under no lease.\n\n\
          | users | bare writes, s | first sync, s | of it the writes |\n|---:|---:|---:|---:|\n",
     );
     for bare in results.rows.iter().filter(|row| row.who == WRITER) {

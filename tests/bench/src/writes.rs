@@ -1,5 +1,6 @@
-//! The bare writes: what a first sync wrote, written again by a loop that does nothing else, into tables
-//! that are as empty as those were. What a first sync takes beyond it is the system's.
+//! The bare writes: what a first sync wrote, written again under the same conditions by a loop that does
+//! nothing else, into tables that are as empty as those were. What a first sync takes beyond it is the
+//! system's.
 
 use std::collections::HashMap;
 use std::sync::Arc;

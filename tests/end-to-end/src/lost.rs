@@ -1,4 +1,4 @@
-//! A DynamoDB that once answers a read as if nothing were there: what an eventually consistent replica,
+//! A DynamoDB that answers some reads as if nothing were there: what an eventually consistent replica,
 //! a cache or somebody's clean-up makes of a read at a bad moment.
 
 use std::sync::Arc;
@@ -19,7 +19,9 @@ pub struct Lost {
     operation: &'static str,
     key: &'static str,
     empty: &'static str,
-    /// How many of these reads there are up to the one that is lost; 0 when none is.
+    /// How many of these reads there are before the first that is lost.
+    before: Arc<AtomicU64>,
+    /// How many are lost then.
     left: Arc<AtomicU64>,
 }
 
@@ -45,11 +47,19 @@ impl Lost {
         Self::new(".GetItem", "\"page#", "{}")
     }
 
+    /// The index that the directory is streamed by: it shows nobody.
+    #[must_use]
+    pub fn index() -> Self {
+        let empty = r#"{"Items":[],"Count":0,"ScannedCount":0}"#;
+        Self::new(".Query", "\"standing\"", empty)
+    }
+
     fn new(operation: &'static str, key: &'static str, empty: &'static str) -> Self {
         Self {
             operation,
             key,
             empty,
+            before: Arc::default(),
             left: Arc::default(),
         }
     }
@@ -63,10 +73,17 @@ impl Lost {
 
     /// Loses the nth of these reads from now on, and no other. With 0 none is lost.
     pub fn lose(&self, nth: u64) {
-        self.left.store(nth, Ordering::SeqCst);
+        self.before.store(nth.saturating_sub(1), Ordering::SeqCst);
+        self.left.store(nth.min(1), Ordering::SeqCst);
     }
 
-    /// Whether the read that was to be lost is lost.
+    /// Loses so many of these reads, from the next on.
+    pub fn lose_next(&self, count: u64) {
+        self.before.store(0, Ordering::SeqCst);
+        self.left.store(count, Ordering::SeqCst);
+    }
+
+    /// Whether all that were to be lost are.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.left.load(Ordering::SeqCst) == 0
@@ -102,11 +119,12 @@ impl Intercept for Lost {
         if config.load::<IsMeant>().is_none() {
             return Ok(());
         }
-        let one_less = |left: u64| left.checked_sub(1);
-        let before = self
-            .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
-        if before == Ok(1) {
+        let takes_one = |count: &AtomicU64| {
+            let one_less = |left: u64| left.checked_sub(1);
+            let taken = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+            taken.is_ok()
+        };
+        if !takes_one(&self.before) && takes_one(&self.left) {
             *context.response_mut().body_mut() = SdkBody::from(self.empty);
         }
         Ok(())

@@ -6,8 +6,10 @@
     reason = "what does not work here fails the test"
 )]
 
+use rollcall_core::by_hand::Decision;
 use rollcall_core::run::RunState;
 use rollcall_core::status::{Reason, Status, StoredUser};
+use rollcall_end_to_end::lost::Lost;
 use rollcall_end_to_end::{World, object_id, sqs_event};
 use rollcall_graph_emulator::{Endpoint, Matcher, Paging, Population};
 use serde_json::json;
@@ -131,4 +133,62 @@ async fn a_sighting_by_a_held_run_breaks_the_streak() {
     assert_eq!(stored(&world, gone.id).await.status, Status::Active);
     let run = world.sync().await.unwrap();
     assert_eq!(run.totals.unwrap().deactivated.not_found, 1, "{run:?}");
+}
+
+/// The index shows nobody to the enumerator, so everybody is told to be new. Nobody is made anew: not who is
+/// off by a person's word, not who was renamed, and who is disabled goes off as always.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_the_index_does_not_show_yet_is_read_before_he_is_written() {
+    let (world, _) = synced().await;
+    let before = world.users().await.unwrap();
+    let ids: Vec<_> = world.tenant.directory().users().map(|it| it.id).collect();
+    let (by_hand, disabled, renamed) = (ids[1], ids[2], ids[3]);
+    let tenant = world.settings.id.clone();
+    let kept = object_id(by_hand).unwrap();
+    let decided = world
+        .store
+        .decide(&tenant, &kept, Decision::Deactivate, "ada");
+    decided.await.unwrap();
+    {
+        let mut directory = world.tenant.directory();
+        directory
+            .set_account_enabled(disabled, Some(false))
+            .unwrap();
+        directory.rename(renamed, "new@contoso.com", "New").unwrap();
+    }
+    let lost = Lost::index();
+    let (_, app) = world.app_over(lost.over(world.aws.dynamodb()));
+    let run = world.start_run(&app).await.unwrap();
+    let off = object_id(by_hand).unwrap();
+    let decided = world
+        .store
+        .decide(&run.tenant, &off, Decision::Deactivate, "ada");
+    decided.await.unwrap();
+    let bell = sqs_event(&json!({ "tenant": run.tenant, "run": run.run }));
+    // A query for each of the directory's partitions.
+    lost.lose_next(8);
+    app.enumerator(bell, u64::MAX).await.unwrap();
+    assert!(lost.is_lost());
+    let triggers = world.drive().await.unwrap();
+    let ended = world.wait(&run).await.unwrap();
+    triggers.stop().await;
+    assert_eq!(ended.state, RunState::Completed, "{ended:?}");
+    let changes = ended.totals.unwrap().changes;
+    assert_eq!(
+        (changes.created, changes.updated, changes.reactivated),
+        (0, 1, 0)
+    );
+    let after = world.users().await.unwrap();
+    assert_eq!(before.len(), after.len());
+    let is = |id| {
+        let user = &after[&object_id(id).unwrap()];
+        (user.status, user.reason)
+    };
+    assert_eq!(is(by_hand), (Status::Inactive, Reason::Manual));
+    assert_eq!(is(disabled), (Status::Inactive, Reason::Disabled));
+    assert_eq!(is(renamed), (Status::Active, Reason::Present));
+    let touched = [by_hand, disabled, renamed].map(|id| object_id(id).unwrap());
+    for (id, user) in before.iter().filter(|(id, _)| !touched.contains(id)) {
+        assert_eq!(user.version, after[id].version, "{id}");
+    }
 }

@@ -272,3 +272,15 @@ async fn an_unchanged_user_costs_next_to_nothing() {
     // What does not depend on the users is no more than a small tenant's share either.
     assert!(costs[0].1 <= 2_000.0 * 0.05, "{costs:?}");
 }
+
+/// Read is the page with him, and once the index, in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_user_is_not_read_by_key_before_he_is_written() {
+    let mut reads = Vec::new();
+    for users in [200, 1_200] {
+        let world = World::start_with(plain(users), &json!({})).await.unwrap();
+        world.sync_quietly().await.unwrap();
+        reads.push(world.store.capacity().read_units);
+    }
+    assert!((reads[1] - reads[0]) / 1_000.0 <= 0.1, "{reads:?}");
+}

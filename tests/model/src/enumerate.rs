@@ -29,7 +29,8 @@ pub(crate) fn resume(run: &Run) -> Step {
 }
 
 impl Protocol {
-    /// Fetches the page after `end` and commits it: the page, its batch, and the chain's new end.
+    /// Fetches the page after `end` and commits it: the page, its batch, and the chain's new end. That the
+    /// next page may be fetched meanwhile is no step: nothing is stored by it.
     pub(crate) fn commit(
         &self,
         state: &mut State,

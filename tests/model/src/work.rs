@@ -36,7 +36,8 @@ impl Protocol {
     }
 
     /// Reads the user of the page, decides, and writes. The read is part of the step: that a user who
-    /// changed between the two is read again is a matter of his version alone.
+    /// changed between the two is read again is a matter of his version alone, and so is that new users may be
+    /// written unread.
     pub(crate) fn work(&self, state: &mut State, me: &Invocation, at: BatchAt) -> Option<Step> {
         let batch = state.run(me.run)?.batch(at)?;
         let who = Who::on_page(at.page).filter(|_| batch.content.shows);

@@ -44,6 +44,8 @@ impl Occurrence {
 pub(crate) struct CalledFor {
     /// The tenants that its messages name; none if it is for all of them.
     tenants: Option<BTreeSet<String>>,
+    /// The tenant and the run of its first message, if that names one.
+    pub(crate) run: Option<(String, u64)>,
     /// What it is told of.
     pub(crate) occurrence: Option<Occurrence>,
 }
@@ -53,6 +55,7 @@ impl CalledFor {
         let Some(records) = event["Records"].as_array() else {
             return Self {
                 tenants: None,
+                run: None,
                 occurrence: Occurrence::of_event(event),
             };
         };
@@ -67,6 +70,10 @@ impl CalledFor {
             .map(|bell| bell["tenant"].as_str().map(str::to_owned));
         Self {
             tenants: names.collect(),
+            run: bells.first().and_then(|bell| {
+                let tenant = bell["tenant"].as_str()?;
+                Some((tenant.to_owned(), bell["run"].as_u64()?))
+            }),
             occurrence: bells.iter().find_map(Occurrence::of_message),
         }
     }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::dynamo::Reply;
-use crate::item::{Item, Place};
+use crate::item::{Item, Place, Table, number};
 use crate::lambda::Invocation;
 use crate::spoiled::spoiled;
 use crate::world::{World, lock};
@@ -176,7 +176,14 @@ fn transact(
     let request: TransactWriteItemsRequest = parsed(body)?;
     let items = request.transact_items.clone();
     let token = request.client_request_token.clone();
-    let answer = world.database.transact_write_items(request)?;
+    let answer = world
+        .database
+        .transact_write_items(request)
+        .inspect_err(|error| {
+            if somebody_new_is_there(&items, error) {
+                world.mark("new users who were there after all");
+            }
+        })?;
     // A transaction that is asked for again under its token has changed nothing.
     let is_new = token.is_none_or(|token| lock(&world.tokens).insert(token));
     if is_new {
@@ -187,6 +194,21 @@ fn transact(
         world.applied(writes, invocation);
     }
     written(&answer)
+}
+
+/// Whether a transaction was refused because it puts somebody as new who is not.
+fn somebody_new_is_there(items: &[TransactWriteItem], error: &DynoxideError) -> bool {
+    let DynoxideError::TransactionCanceledException(_, reasons) = error else {
+        return false;
+    };
+    items.iter().zip(reasons).any(|(item, reason)| {
+        let put = item
+            .put
+            .as_ref()
+            .filter(|put| Table::of(&put.table_name) == Table::Directory);
+        reason.code == "ConditionalCheckFailed"
+            && put.is_some_and(|put| number(&put.item, "version") == Some(1))
+    })
 }
 
 fn write(

@@ -81,8 +81,9 @@ pub(crate) struct Invocation {
     pub(crate) served: Mutex<Option<Served>>,
     /// The last page of users, once it has asked for a delta behind it.
     pub(crate) served_before: Mutex<Option<Served>>,
-    /// What it had been served when it asked for the page after it: that is committed meanwhile.
-    pub(crate) committing: Mutex<Option<Served>>,
+    /// What it had been served, as it came, when it asked for another page: one of them is committed
+    /// meanwhile.
+    pub(crate) committing: Mutex<Vec<Served>>,
     /// The batches and runs whose lease it gave back, and those that it rang for.
     pub(crate) gave_back: Mutex<BTreeSet<Place>>,
     pub(crate) rang_for: Mutex<BTreeSet<Place>>,
@@ -119,6 +120,8 @@ pub(crate) struct Served {
     /// How many different users stand on it.
     pub(crate) different: u64,
     pub(crate) next: ServedNext,
+    /// Whether it was committed: no page is, twice.
+    pub(crate) is_committed: bool,
 }
 
 /// How a page ends.

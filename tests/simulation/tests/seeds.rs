@@ -7,7 +7,7 @@ use simulation::many::{Options, Report, Seeds, run};
 const SEEDS: u64 = 400;
 
 /// What has to happen within them, so that a world in which nothing happens is no proof.
-const CORNERS: [&str; 44] = [
+const CORNERS: [&str; 46] = [
     "fault: Graph is stale about a user",
     "fault: a call applied late",
     "fault: a call applied, its answer lost",
@@ -28,7 +28,9 @@ const CORNERS: [&str; 44] = [
     "calm deltas",
     "mistakes of an operator",
     "occurrences had by a tenant",
+    "new users who were there after all",
     "occurrences told long after",
+    "pages committed while the next was asked for",
     "rests ended",
     "runs COMPLETED",
     "runs FAILED credential_rejected",

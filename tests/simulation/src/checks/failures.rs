@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use rollcall_core::ids::ObjectId;
 
 use super::{Look, RunKey};
-use crate::item::{Item, number, text};
+use crate::chaos::INDEX_LAG_MS_MAX;
+use crate::item::{Item, Table, number, text};
 use crate::oracle::{Cause, Scope};
 use crate::tenants::SimTenant;
 use crate::world::lock;
@@ -44,7 +45,9 @@ impl Look<'_> {
                 graph_failed || self.has_left_groups(run, detail, started_ms)
             }
             // Of a few users nobody who is on may be in a group, or the index may not show it yet.
-            "group_unavailable" if detail.contains("nobody who is on is in one") => true,
+            "group_unavailable" if detail.contains("nobody who is on is in one") => {
+                graph_failed || !self.shows_somebody_listed(run)
+            }
             "enumeration_unreliable" if detail.starts_with("the page token expired") => {
                 let tenant = self.world.tenant(&run.0);
                 graph_failed || tenant.is_some_and(SimTenant::page_tokens_die)
@@ -64,6 +67,21 @@ impl Look<'_> {
         let named = self.settings(run)["credential"]["env"].clone();
         let tenant = self.world.tenant(&run.0);
         tenant.is_some_and(|tenant| named != tenant.secret_name().as_str())
+    }
+
+    /// Whether somebody is on and listed, and has been for longer than the index lags.
+    fn shows_somebody_listed(&self, run: &RunKey) -> bool {
+        let began_ms = self.invocation.map_or(self.now_ms, |it| it.began_ms);
+        let since_ms = began_ms.saturating_sub(INDEX_LAG_MS_MAX);
+        let mut users = self
+            .mirror
+            .partitions(Table::Directory, &format!("{}#", run.0));
+        users.any(|(place, item)| {
+            let is_member = ObjectId::new(&place.sk).is_ok_and(|id| self.is_member(run, &id));
+            text(item, "status") == "ACTIVE"
+                && is_member
+                && self.mirror.lagging(place, since_ms).is_none()
+        })
     }
 
     fn has_left(&self, run: &RunKey, detail: &str, since_ms: u64) -> bool {

@@ -95,14 +95,6 @@ impl Look<'_> {
         }
     }
 
-    /// What Graph served last, whole, and what it served when that was asked for.
-    fn served(&self) -> [Option<Served>; 2] {
-        self.invocation.map_or([None, None], |invocation| {
-            let committing = lock(&invocation.committing).take();
-            [committing, invocation.has_been_served()]
-        })
-    }
-
     /// Gives what was served for the page.
     fn is_what_graph_served(
         &self,
@@ -111,7 +103,11 @@ impl Look<'_> {
         payload: &PagePayload,
         is_first: bool,
     ) -> Option<Served> {
-        let all_served = self.served();
+        let earlier = self
+            .invocation
+            .map(|it| std::mem::take(&mut *lock(&it.committing)));
+        let earlier = earlier.unwrap_or_default();
+        let last = self.invocation.and_then(Invocation::has_been_served);
         let is_same = |served: &&Served| {
             let is_right_next = match (&served.next, &payload.next) {
                 (ServedNext::Users(link), NextPage::Users(next)) => link == next,
@@ -141,19 +137,34 @@ impl Look<'_> {
                 && users == payload.sightings()
                 // A next link may lead back to page 1, which shows later.
                 && (served.is_first || !is_first)
+                && !served.is_committed
         };
-        let served = all_served.iter().flatten().find(is_same).cloned();
+        let ahead = earlier.iter().find(is_same);
+        let served = ahead.or(last.as_ref().filter(is_same)).cloned();
+        match (ahead.map(|it| &it.next), self.invocation) {
+            // To look into the delta behind the users is not to fetch it.
+            (Some(ServedNext::Users(_) | ServedNext::Delta(_)), _) => {
+                self.world
+                    .mark("pages committed while the next was asked for");
+            }
+            (None, Some(invocation)) => {
+                if let Some(last) = lock(&invocation.served).as_mut() {
+                    last.is_committed = served.is_some();
+                }
+            }
+            _ => {}
+        }
         // A delta that is lost behind the users is left out: an empty page ends the chain.
         let is_left_out = payload.sightings() == 0
             && payload.next == NextPage::END
-            && all_served[1].is_none()
+            && last.is_none()
             && self.is_in_the_delta(run);
         if served.is_none() && !is_left_out {
             let users = payload.sightings();
             let is_last = payload.next.is_end();
-            let all_served = all_served.map(|it| it.map(|it| (it.users, it.next, it.is_first)));
+            let last = last.map(|it| (it.users, it.next, it.is_first));
             let detail = format!(
-                "{}: {users} users, last: {is_last}; served {all_served:?}",
+                "{}: {users} users, last: {is_last}; served {last:?} last",
                 change.place
             );
             self.violate(WHOLE, &detail);

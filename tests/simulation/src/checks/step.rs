@@ -122,8 +122,10 @@ impl Look<'_> {
         }
         let is_on = text(item, "status") == "ACTIVE";
         // Whom a person switched and gave back after the run had written him, waits for the next run.
-        let was_given_back =
-            number(item, "status_run").is_none() && number(item, "sync_run") == Some(run.1);
+        let decided_at = number(item, "decided_version");
+        let was_given_back = decided_at.is_some()
+            && decided_at == number(item, "version")
+            && number(item, "sync_run") == Some(run.1);
         if enabled && !is_on && !was_given_back {
             return Some("was seen enabled and is off");
         }

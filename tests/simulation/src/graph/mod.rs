@@ -19,7 +19,7 @@ use crate::lambda::{Invocation, Moment};
 use crate::world::{World, lock};
 pub(crate) use faults::Lasting;
 use faults::faults;
-use told::{Asked, is_within_its_budget, remember, remember_asked};
+use told::{Asked, is_bracketed, is_within_its_budget, remember, remember_asked};
 
 /// Where Graph and its login are.
 pub(crate) const ORIGIN: &str = "https://graph.sim";
@@ -65,6 +65,7 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
     if let Some(invocation) = &invocation {
         remember_asked(invocation, endpoint, &request);
         is_within_its_budget(world, invocation, endpoint, &request);
+        is_bracketed(world, invocation, endpoint, is_next);
     }
     let asked = Asked::of(&request);
     let mut answer = answer(world, request, faults);

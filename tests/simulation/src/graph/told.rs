@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::checks::failures::ATTEMPT_MS_MAX;
+use crate::item::{Place, flag, text_if_any};
 use crate::lambda::{Invocation, Served, ServedNext, Told};
 use crate::tenants::GRAPH_RETRY_S_MAX;
 use crate::world::{World, lock};
@@ -96,14 +97,36 @@ pub(super) fn is_within_its_budget(
     }
 }
 
+/// The delta around a full run is begun before its first page is asked for.
+pub(super) fn is_bracketed(
+    world: &World,
+    invocation: &Invocation,
+    endpoint: Endpoint,
+    is_next: bool,
+) {
+    let Some((tenant, run)) = &invocation.called_for.run else {
+        return;
+    };
+    if endpoint != Endpoint::Users || is_next {
+        return;
+    }
+    let place = Place::coordination(format!("run#{tenant}"), format!("{run:010}"));
+    let is_begun = lock(&world.mirror).get(&place).is_some_and(|run| {
+        text_if_any(run, "bracket").is_some() || flag(run, "no_delta") == Some(true)
+    });
+    if !is_begun {
+        let detail = format!("{tenant}/{run} asks for its users before the delta around them");
+        world.violate("fine print 12: a full run is within a delta", detail);
+    }
+}
+
 /// Whom a request asks for in bulk.
 pub(super) fn remember_asked(invocation: &Invocation, endpoint: Endpoint, request: &Request) {
     if matches!(endpoint, Endpoint::Users | Endpoint::Delta) {
-        // It may ask for the next page while it commits this one.
-        if let Some(in_hand) = invocation.has_been_served() {
-            *lock(&invocation.committing) = Some(in_hand);
-        }
         let served = lock(&invocation.served).take();
+        // It may ask for the next page while it commits this one.
+        let in_hand = served.clone().filter(|it| !it.is_committed);
+        lock(&invocation.committing).extend(in_hand);
         let mut before = lock(&invocation.served_before);
         if endpoint == Endpoint::Users {
             *before = None;
@@ -143,6 +166,7 @@ fn page(users: &[Value], body: &Value, is_next: bool) -> Served {
         is_delta: false,
         different: ids.len() as u64,
         next,
+        is_committed: false,
     }
 }
 
