@@ -8,7 +8,7 @@ use rollcall_core::page::{NextPage, PageDigest, PagePayload, Sighted};
 
 use super::{Look, RunKey};
 use crate::item::{bytes, number, text};
-use crate::lambda::{Served, ServedNext};
+use crate::lambda::{Invocation, Served, ServedNext};
 use crate::mirror::Change;
 use crate::world::lock;
 
