@@ -143,12 +143,6 @@ async fn whom_the_index_does_not_show_yet_is_read_before_he_is_written() {
     let before = world.users().await.unwrap();
     let ids: Vec<_> = world.tenant.directory().users().map(|it| it.id).collect();
     let (by_hand, disabled, renamed) = (ids[1], ids[2], ids[3]);
-    let tenant = world.settings.id.clone();
-    let kept = object_id(by_hand).unwrap();
-    let decided = world
-        .store
-        .decide(&tenant, &kept, Decision::Deactivate, "ada");
-    decided.await.unwrap();
     {
         let mut directory = world.tenant.directory();
         directory
