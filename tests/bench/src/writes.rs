@@ -113,7 +113,8 @@ async fn write(to: &Client, transaction: &Transaction) -> anyhow::Result<()> {
     for (table, item) in transaction {
         let put = Put::builder()
             .table_name(table)
-            .set_item(Some(item.clone()));
+            .set_item(Some(item.clone()))
+            .condition_expression("attribute_not_exists(pk)");
         puts.push(TransactWriteItem::builder().put(put.build()?).build());
     }
     let request = to.transact_write_items().set_transact_items(Some(puts));
