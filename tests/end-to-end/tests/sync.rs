@@ -250,14 +250,19 @@ async fn the_finalizer_is_rung_for_at_the_seal_and_by_who_ends_the_last_batch_an
     assert_eq!(rings(&world).await, 1);
 }
 
+async fn synced_quietly(users: usize) -> World {
+    let world = World::start_with(plain(users), &json!({})).await.unwrap();
+    world.sync_quietly().await.unwrap();
+    world
+}
+
 /// Reads: two passes over an index entry of about 100 bytes, each at half a unit for 4 KB, and the pages.
 /// Writes: 5 bytes in a page, which a transaction bills twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unchanged_user_costs_next_to_nothing() {
     let mut costs = Vec::new();
     for users in [2_000, 6_000] {
-        let world = World::start_with(plain(users), &json!({})).await.unwrap();
-        world.sync_quietly().await.unwrap();
+        let world = synced_quietly(users).await;
         let before = world.store.capacity();
         world.sync_quietly().await.unwrap();
         let after = world.store.capacity();
@@ -278,8 +283,7 @@ async fn an_unchanged_user_costs_next_to_nothing() {
 async fn a_new_user_is_not_read_by_key_before_he_is_written() {
     let mut reads = Vec::new();
     for users in [200, 1_200] {
-        let world = World::start_with(plain(users), &json!({})).await.unwrap();
-        world.sync_quietly().await.unwrap();
+        let world = synced_quietly(users).await;
         reads.push(world.store.capacity().read_units);
     }
     assert!((reads[1] - reads[0]) / 1_000.0 <= 0.1, "{reads:?}");
