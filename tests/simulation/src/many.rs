@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write as _;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,9 @@ use crate::{Outcome, run_seed_safely};
 
 /// The most failures that are told: the first few say what the others would.
 const FAILURES_TOLD_MAX: u64 = 20;
+
+/// After how many seeds it is told how far they are: some minutes.
+const PROGRESS_SEEDS: u64 = 5_000;
 
 /// Seeds in a row.
 #[derive(Debug, Clone)]
@@ -139,6 +143,15 @@ fn work(shared: &Shared<'_>, tell: &Mutex<&mut Tell<'_>>) -> Result<()> {
                 *report.marks.entry(mark).or_default() += count;
             }
             report.failed += u64::from(outcome.violation.is_some());
+            if report.seeds.is_multiple_of(PROGRESS_SEEDS) {
+                // Nobody may be there to read it.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{} run, {} failed so far",
+                    report.seeds,
+                    report.failed
+                );
+            }
             report.failed
         };
         let Some(violation) = outcome.violation else {
