@@ -154,10 +154,11 @@ pub(crate) fn is_done_with(world: &World, tenant: &SimTenant, occurrence: Occurr
 }
 
 fn head<'a>(mirror: &'a Mirror, tenant: &str) -> Option<&'a Item> {
-    mirror.get(&Place::coordination(
-        format!("head#{tenant}"),
-        "head".into(),
-    ))
+    mirror.get(&head_place(tenant))
+}
+
+fn head_place(tenant: &str) -> Place {
+    Place::coordination(format!("head#{tenant}"), "head".into())
 }
 
 /// A tenant that is left to rest has failed as often as the log says, not long ago, and under the settings
@@ -177,11 +178,15 @@ pub(crate) fn is_left_to_rest(world: &World, tenant: &str, failed_in_a_row: u64)
     let until_ms = starts.rests_until_ms(tenant).unwrap_or_default();
     drop(checks);
     let settings = Place::coordination("tenants".into(), tenant.into());
+    let its_head = head_place(tenant);
     let of = |item: Option<&Item>, name| item.and_then(|item| number(item, name));
     let revision = of(mirror.get(&settings), "revision");
-    // Whoever changes them at this moment is not heard yet.
-    let is_settled = mirror.lagging(&settings, invocation.began_ms).is_none();
-    let is_cured = is_settled && revision != of(head(&mirror, tenant), "last_revision");
+    // Whoever changes them at this moment, or ends a run, is not heard yet.
+    let is_settled = |place| mirror.lagging(place, invocation.began_ms).is_none();
+    if !is_settled(&its_head) {
+        return;
+    }
+    let is_cured = is_settled(&settings) && revision != of(head(&mirror, tenant), "last_revision");
     drop(mirror);
     if failed != Some(failed_in_a_row) || until_ms + CLOCKS_MS < invocation.began_ms || is_cured {
         let detail = format!(
