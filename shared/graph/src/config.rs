@@ -162,7 +162,6 @@ pub(crate) struct Endpoints {
     pub(crate) users_count: Url,
     pub(crate) delta_latest: Url,
     pub(crate) get_by_ids: Url,
-    pub(crate) get_deciding_by_ids: Url,
     pub(crate) deleted_users: Url,
     groups: Url,
     pub(crate) batch: Url,
@@ -187,8 +186,7 @@ impl Endpoints {
                 "users/delta?$select={}&$deltatoken=latest",
                 selected(&config.attributes)
             ))?,
-            get_by_ids: graph("directoryObjects/getByIds?$select=id,accountEnabled")?,
-            get_deciding_by_ids: graph(
+            get_by_ids: graph(
                 "directoryObjects/getByIds?$select=id,accountEnabled,userPrincipalName,userType",
             )?,
             deleted_users: graph(&format!(

@@ -6,7 +6,6 @@ use rollcall_core::evidence::{RequestId, Told};
 use rollcall_core::ids::ObjectId;
 use rollcall_core::user::GraphUser;
 use serde_json::json;
-use url::Url;
 
 use crate::batch::{self, BATCH_REQUESTS_MAX, IsThere, Question};
 use crate::client::GraphClient;
@@ -41,51 +40,27 @@ pub enum Existence {
 }
 
 impl GraphClient {
-    /// Asks about any number of users by id, 1,000 a request, and gives those that Graph has, with
-    /// `accountEnabled`. Who is left out may be gone, or may not: an omission proves nothing.
+    /// Asks about any number of users by id, 1,000 a request, and gives those that Graph has, with all that
+    /// decides about a user: `accountEnabled`, `userType` and the login name. What else a user has is not asked
+    /// for. Who is left out may be gone, or may not: an omission proves nothing.
     ///
     /// # Errors
     /// Any [`GraphError`]; nothing is given then.
     pub async fn get_by_ids(
         &self,
         ids: &[ObjectId],
-    ) -> Result<BTreeMap<ObjectId, Told<Option<bool>>>, GraphError> {
-        let address = &self.endpoints().get_by_ids;
-        self.by_ids(ids, address, page::accounts).await
-    }
-
-    /// The same with all that decides about a user: `accountEnabled`, `userType` and the login name.
-    /// What else a user has was not asked for.
-    ///
-    /// # Errors
-    /// As [`GraphClient::get_by_ids`].
-    pub async fn get_deciding_by_ids(
-        &self,
-        ids: &[ObjectId],
     ) -> Result<BTreeMap<ObjectId, Told<GraphUser>>, GraphError> {
-        let users = |body: &[u8]| {
-            let users = page::deciding(body)?;
-            Ok(users.into_iter().map(|it| (it.id.clone(), it)).collect())
-        };
-        let address = &self.endpoints().get_deciding_by_ids;
-        self.by_ids(ids, address, users).await
-    }
-
-    async fn by_ids<T>(
-        &self,
-        ids: &[ObjectId],
-        address: &Url,
-        read: impl Fn(&[u8]) -> Result<Vec<(ObjectId, T)>, page::Broken>,
-    ) -> Result<BTreeMap<ObjectId, Told<T>>, GraphError> {
         let asked: BTreeSet<&ObjectId> = ids.iter().collect();
         let each_once: Vec<&ObjectId> = asked.iter().copied().collect();
         let mut found = BTreeMap::new();
         for some in each_once.chunks(GET_BY_IDS_MAX) {
             let question = json!({ "ids": some, "types": ["user"] });
-            let call = Call::post("getByIds", address.clone(), &question);
-            let (answered, request_id) = self.http().fetch(&call, &read).await?;
+            let address = self.endpoints().get_by_ids.clone();
+            let call = Call::post("getByIds", address, &question);
+            let (answered, request_id) = self.http().fetch(&call, &page::deciding).await?;
             let request = RequestId::from(request_id);
-            let asked_for = answered.into_iter().filter(|(id, _)| asked.contains(id));
+            let answered = answered.into_iter().map(|it| (it.id.clone(), it));
+            let asked_for = answered.filter(|(id, _)| asked.contains(id));
             found.extend(told(asked_for, &request));
         }
         Ok(found)

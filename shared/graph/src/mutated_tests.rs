@@ -214,7 +214,7 @@ fn a_damaged_body_is_taken_only_if_it_is_whole_all_the_same() {
             let body = body.as_ref();
             // These have nothing to be taken for; they must not panic.
             let _ = page::ids(&bytes);
-            let _ = page::accounts(&bytes);
+            let _ = page::deciding(&bytes);
             let _ = page::count(&bytes);
             http::tells(&bytes);
             [

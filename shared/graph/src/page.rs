@@ -134,11 +134,6 @@ pub(crate) fn members(body: &[u8]) -> Result<(Vec<ObjectId>, Option<String>), Br
 }
 
 /// The objects of an answer that is not paged, with `accountEnabled`.
-pub(crate) fn accounts(body: &[u8]) -> Result<Vec<(ObjectId, Option<bool>)>, Broken> {
-    let (rows, _) = page(body)?;
-    rows.iter().map(|row| account(&row.0)).collect()
-}
-
 /// The users of an answer that is not paged, with what decides about them.
 pub(crate) fn deciding(body: &[u8]) -> Result<Vec<GraphUser>, Broken> {
     let (users, _) = users(body, &AttributeMap::new())?;

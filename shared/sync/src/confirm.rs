@@ -6,6 +6,7 @@ use rollcall_core::evidence::{Answers, Existence, RequestId, Told};
 use rollcall_core::ids::ObjectId;
 use rollcall_core::proof::Absence;
 use rollcall_core::run::FailReason;
+use rollcall_core::scope::Scope;
 use rollcall_graph::GraphClient;
 
 use crate::error::Stop;
@@ -23,8 +24,11 @@ pub(crate) const ASKED_BY_ID_MAX: usize = 5_000;
 pub(crate) struct Asked {
     /// About the absent.
     pub(crate) answers: Answers,
-    /// Who of the disabled is enabled by now, and who of the removed is there; by which answer.
+    /// Who of the disabled is enabled by now, who of the removed is there, and who of those outside is in
+    /// scope, or may be; by which answer.
     pub(crate) back: BTreeMap<ObjectId, RequestId>,
+    /// Who of those outside was not found, and so not seen outside by this.
+    pub(crate) unanswered: BTreeSet<ObjectId>,
 }
 
 /// About whom Graph is asked.
@@ -34,6 +38,11 @@ pub(crate) struct Questions<'a> {
     pub(crate) absences: &'a [Absence],
     /// Those who were seen as disabled.
     pub(crate) disabled: &'a [ObjectId],
+    /// Those who were seen out of scope by what they are, groups apart. A delta tells a part of somebody, and what
+    /// it is silent about may be older in the directory than what it was compared with.
+    pub(crate) outside: &'a [ObjectId],
+    /// Who belongs.
+    pub(crate) scope: &'a Scope,
     /// Those whom a delta told to be removed.
     pub(crate) removed: &'a [ObjectId],
     /// Some who are known to be there.
@@ -43,12 +52,13 @@ pub(crate) struct Questions<'a> {
 impl Questions<'_> {
     /// Whether there is nothing to ask.
     pub(crate) fn are_none(&self) -> bool {
-        self.absences.is_empty() && self.disabled.is_empty() && self.removed.is_empty()
+        let seen = [self.disabled, self.outside, self.removed];
+        self.absences.is_empty() && seen.iter().all(|ids| ids.is_empty())
     }
 }
 
 /// Asks in three ways: in bulk who is alive, in the bin who was deleted, and one by one about those
-/// who are not alive. Those who were seen as disabled are asked about too: an enumeration can be
+/// who are not alive. Those who were seen disabled or out of scope are asked about too: an enumeration can be
 /// hours old at its end.
 ///
 /// # Errors
@@ -57,6 +67,8 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
     let Questions {
         absences,
         disabled,
+        outside,
+        scope,
         removed,
         canaries,
     } = *questions;
@@ -64,6 +76,7 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
     let asked: Vec<_> = absent
         .clone()
         .chain(disabled)
+        .chain(outside)
         .chain(removed)
         .chain(canaries)
         .cloned()
@@ -72,10 +85,18 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
     let found = |id: &ObjectId| Some((id.clone(), accounts.get(id)?.request.clone()));
     let is_found = |id: &ObjectId| accounts.contains_key(id);
     all_found(canaries, is_found)?;
-    let is_enabled = |id: &&ObjectId| accounts.get(*id).is_some_and(|it| it.what == Some(true));
+    let is_enabled = |id: &&ObjectId| {
+        let account = accounts.get(*id);
+        account.is_some_and(|it| it.what.account_enabled == Some(true))
+    };
+    let is_outside = |id: &ObjectId| {
+        let account = accounts.get(id);
+        account.is_some_and(|it| scope.contains(&it.what) == Some(false))
+    };
     let mut back: BTreeMap<_, _> = disabled
         .iter()
         .filter(is_enabled)
+        .chain(outside.iter().filter(|id| !is_outside(id)))
         .chain(removed)
         .filter_map(found)
         .collect();
@@ -110,7 +131,12 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
             })
             .collect();
     }
-    Ok(Asked { answers, back })
+    let unanswered = outside.iter().filter(|id| !is_found(id)).cloned();
+    Ok(Asked {
+        answers,
+        back,
+        unanswered: unanswered.collect(),
+    })
 }
 
 pub(crate) const fn existence(told: rollcall_graph::Existence) -> Existence {

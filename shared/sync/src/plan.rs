@@ -32,6 +32,7 @@ struct Judged {
     evidence: Vec<Evidence>,
     streaks: Vec<(ObjectId, Streak)>,
     back: BTreeMap<ObjectId, RequestId>,
+    unanswered: BTreeSet<ObjectId>,
     contradicted: u64,
     awaiting: u64,
 }
@@ -90,7 +91,8 @@ impl App {
         evidence.extend(
             candidates
                 .into_iter()
-                .filter(|candidate| !judged.back.contains_key(candidate.id())),
+                .filter(|candidate| !judged.back.contains_key(candidate.id()))
+                .filter(|candidate| !judged.unanswered.contains(candidate.id())),
         );
         let due = self.at_their_versions(lease, evidence).await?;
         let plan = Plan::new(&proof, due.entries);
@@ -194,7 +196,7 @@ impl App {
         Ok(counts)
     }
 
-    /// Asks about the absent, the disabled and the removed, and records the streaks.
+    /// Asks about the absent, and about the disabled, those out of scope and the removed; and records the streaks.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is one of the things that the judgement rests on"
@@ -219,6 +221,8 @@ impl App {
         let questions = Questions {
             absences: &view.absences,
             disabled: &seen_as(Reason::Disabled),
+            outside: &seen_as(Reason::OutOfScope),
+            scope: &settings.scope,
             removed: &seen_as(Reason::Deleted),
             canaries: &view.canaries,
         };
@@ -241,6 +245,11 @@ impl App {
         }
         judged.back = asked.back;
         judged.contradicted += judged.back.len() as u64;
+        for id in &asked.unanswered {
+            info!(event = "candidate_unanswered", tenant = %run.tenant, run = run.run, %id);
+        }
+        judged.unanswered = asked.unanswered;
+        judged.awaiting += judged.unanswered.len() as u64;
         if judged.contradicted > 0 {
             warn!(event = "scan_was_wrong", tenant = %run.tenant, run = run.run,
                 contradicted = judged.contradicted, absent = view.absences.len());

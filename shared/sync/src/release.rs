@@ -130,7 +130,7 @@ async fn ask_anew(
     canaries: &[ObjectId],
 ) -> Result<AnswersAnew, Stop> {
     let asked: Vec<_> = ids.iter().chain(canaries).cloned().collect();
-    let mut alive = graph.get_deciding_by_ids(&asked).await?;
+    let mut alive = graph.get_by_ids(&asked).await?;
     some_found(canaries, |id| alive.contains_key(id))?;
     let users = alive.values_mut().map(|it| &mut it.what);
     graph.note_groups(scope, users).await?;

@@ -11,7 +11,8 @@ use rollcall_core::run::RunState;
 use rollcall_core::status::{Reason, Status, StoredUser};
 use rollcall_end_to_end::lost::Lost;
 use rollcall_end_to_end::{World, object_id, sqs_event};
-use rollcall_graph_emulator::{Endpoint, Matcher, Paging, Population};
+use rollcall_graph_emulator::{Directory, Endpoint, Matcher, Paging, Population};
+use rollcall_store::RunRecord;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -106,6 +107,55 @@ async fn a_disabled_user_who_is_enabled_again_before_the_end_stays() {
     assert_eq!(run.totals.unwrap().kept.contradicted, 1);
     assert_eq!(run.totals.unwrap().deactivated.total(), 0);
     assert_eq!(stored(&world, id).await.status, Status::Active);
+}
+
+/// Somebody is seen as a guest, and then changes behind the last request of the enumeration.
+async fn seen_as_a_guest(
+    then: impl Fn(&mut Directory, Uuid) + Send + Sync + 'static,
+) -> (RunRecord, StoredUser) {
+    let (world, _) = synced().await;
+    let id = world.tenant.directory().users().nth(3).unwrap().id;
+    {
+        let mut directory = world.tenant.directory();
+        let guest = Some("Guest".to_owned());
+        directory.update(id, |user| user.user_type = guest).unwrap();
+    }
+    let behind = Matcher::endpoint(Endpoint::Delta).nth(2);
+    let graph = world.graph();
+    graph.after(&world.tenant, behind, move |directory| then(directory, id));
+    let run = world.sync().await.unwrap();
+    assert_eq!(run.state, RunState::Completed, "{run:?}");
+    let user = stored(&world, id).await;
+    (run, user)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_who_is_a_member_before_the_end_stays() {
+    let (run, user) = seen_as_a_guest(|directory, id| {
+        let member = Some("Member".to_owned());
+        directory
+            .update(id, |user| user.user_type = member)
+            .unwrap();
+    })
+    .await;
+    assert_eq!(run.totals.unwrap().kept.contradicted, 1);
+    assert_eq!(run.totals.unwrap().deactivated.total(), 0);
+    assert_eq!(user.status, Status::Active);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_whom_graph_does_not_find_at_the_end_stays_until_a_run_misses_him() {
+    let (run, user) = seen_as_a_guest(|directory, id| directory.purge(id).unwrap()).await;
+    assert_eq!(run.totals.unwrap().kept.awaiting_confirmation, 1);
+    assert_eq!(run.totals.unwrap().deactivated.total(), 0);
+    assert_eq!(user.status, Status::Active);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_who_is_one_at_the_end_too_goes_off_as_out_of_scope() {
+    let (run, user) = seen_as_a_guest(|_, _| ()).await;
+    assert_eq!(run.totals.unwrap().deactivated.out_of_scope, 1);
+    assert_eq!(user.status, Status::Inactive);
 }
 
 /// Not found by one run, seen by a run that was held, not found by the next: that is not twice in a

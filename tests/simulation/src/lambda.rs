@@ -53,6 +53,8 @@ pub(crate) enum Told {
     Removed,
     /// Whether he is in one of the groups that were asked about.
     Member(bool),
+    /// Whether he is out of scope by what he is, groups apart, if that was said.
+    Outside(Option<bool>),
 }
 
 /// One invocation.

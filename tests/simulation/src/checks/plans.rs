@@ -253,7 +253,7 @@ impl Look<'_> {
         }
     }
 
-    /// Who was seen as disabled and may be on all the same: Graph said otherwise in the end, or he
+    /// Who was seen as disabled and may be on all the same: Graph said otherwise in the end, or nothing, or he
     /// changed since the plan was made.
     fn remember_kept_on(&mut self, run: &RunKey, entries: &[Entry]) {
         let Some(invocation) = self.invocation else {
@@ -262,10 +262,19 @@ impl Look<'_> {
         for ((tenant, id), told) in lock(&invocation.told).iter() {
             let is_back =
                 told.contains(&Told::Removed) && told.iter().any(|it| matches!(it, Told::Alive(_)));
-            if *tenant == run.0 && (is_back || told.contains(&Told::Alive(Some(true)))) {
+            let is_in_scope = told.contains(&Told::Outside(Some(false)));
+            let is_unknown = told.contains(&Told::Outside(None));
+            let is_enabled = told.contains(&Told::Alive(Some(true)));
+            if *tenant == run.0 && (is_back || is_enabled || is_in_scope || is_unknown) {
                 self.checks.kept_on.insert((run.clone(), id.to_string()));
             }
         }
+        let told = lock(&invocation.told);
+        let is_silent = |id: &&ObjectId| !told.contains_key(&(run.0.clone(), (*id).clone()));
+        for id in lock(&invocation.asked).iter().filter(is_silent) {
+            self.checks.kept_on.insert((run.clone(), id.to_string()));
+        }
+        drop(told);
         let planned = entries.iter().map(|entry| (run.clone(), entry.id.clone()));
         self.checks.kept_on.extend(planned);
     }
@@ -279,7 +288,11 @@ impl Look<'_> {
             "out_of_scope" if self.went_for_groups(run, &entry.id) => {
                 self.is_candidate(run, entry) && self.is_out_by_id(run, &entry.id)
             }
-            "out_of_scope" => self.is_candidate(run, entry),
+            "out_of_scope" => {
+                let outside = |it: &&Told| matches!(it, Told::Outside(_));
+                let last = told.iter().rev().find(outside);
+                self.is_candidate(run, entry) && last == Some(&Told::Outside(Some(true)))
+            }
             "deleted" => {
                 let is_told = told.contains(&Told::InBin)
                     || (self.is_candidate(run, entry) && self.was_removed(run, &entry.id));

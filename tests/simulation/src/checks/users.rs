@@ -180,6 +180,10 @@ impl Look<'_> {
             "deleted" if self.was_removed(&run, &change.place.sk) => {
                 (Cause::Gone, "users off: deleted by a delta")
             }
+            // Whoever came back and vanished for good before the plan was approved is gone all the same.
+            "deleted" if self.checks.approved_ms.contains_key(&run) => {
+                (Cause::Gone, "users off: deleted, and approved")
+            }
             "deleted" => (Cause::Deleted, "users off: deleted"),
             _ => (Cause::Gone, "users off: not_found"),
         };

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::checks::failures::ATTEMPT_MS_MAX;
-use crate::item::{Place, flag, text_if_any};
+use crate::item::{Place, flag, json as json_of, text_if_any};
 use crate::lambda::{Invocation, Served, ServedNext, Told};
+use crate::oracle::Scope;
 use crate::tenants::GRAPH_RETRY_S_MAX;
 use crate::world::{World, lock};
 
@@ -181,6 +182,11 @@ pub(super) fn remember(
         return;
     };
     let name = world.tenants[tenant].name.clone();
+    let settings = Place::coordination("tenants".into(), name.clone());
+    let scope = lock(&world.mirror)
+        .get(&settings)
+        .map(|item| Scope::of(&json_of(item, "settings")))
+        .unwrap_or_default();
     let mut told = lock(&invocation.told);
     let mut tell = |id: &Value, what: Told| {
         if let Some(id) = id.as_str().and_then(|id| ObjectId::new(id).ok()) {
@@ -209,6 +215,9 @@ pub(super) fn remember(
         Endpoint::GetByIds => {
             for user in members(&body["value"]) {
                 tell(&user["id"], Told::Alive(user["accountEnabled"].as_bool()));
+                let text = |name: &str| user[name].as_str();
+                let takes = scope.takes_stored(text("userType"), text("userPrincipalName"), true);
+                tell(&user["id"], Told::Outside(takes.map(|takes| !takes)));
             }
         }
         Endpoint::DeletedItems => {
