@@ -23,6 +23,9 @@ GLOBAL = {"query", "output", "region", "profile"}
 # What the command line has beyond the services' operations, with the options of it that are used.
 # https://docs.aws.amazon.com/cli/latest/reference/logs/tail.html
 CUSTOM = {("logs", "tail"): {"since", "follow", "format"}}
+# An option that would be taken for a global one has another name.
+# https://docs.aws.amazon.com/cli/latest/reference/sns/subscribe.html
+RENAMED = {("sns", "subscribe"): {"endpoint": "notification-endpoint"}}
 
 
 def finding(command):
@@ -50,6 +53,7 @@ def finding(command):
             needed = {xform_name(name, "-") for name in shape.required_members}
             for name, member in shape.members.items():
                 option = xform_name(name, "-")
+                option = RENAMED.get((service, operation), {}).get(option, option)
                 known |= {option, f"no-{option}"} if member.type_name == "boolean" else {option}
     for option in given:
         if option not in known | GLOBAL:

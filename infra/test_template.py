@@ -21,8 +21,12 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "LOGGING.md"
 # tests/end-to-end/tests/calls.rs, which fails when it is not what they do.
 CALLS = json.loads((Path(__file__).parent / "calls.json").read_text())
 
-FUNCTIONS = {"enumerator": "Enumerate", "worker": "Batch", "finalizer": "Finalize"}
+FUNCTIONS = {"enumerator": "Enumerate", "worker": "Batch", "finalizer": "Finalize", "publisher": None}
 QUEUES = {"enumerate": "EnumerateQueue", "batch": "BatchQueue", "finalize": "FinalizeQueue"}
+TOPICS = {"status": "StatusTopic"}
+# What reads a stream: the actions that Lambda's own poller needs.
+# https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html
+STREAM_ACTIONS = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
 TABLES = {"directory": "DirectoryTable", "coordination": "CoordinationTable"}
 
 # Whatever the functions did: no role has these.
@@ -59,6 +63,8 @@ ELSEWHERE = {
             "NumericLessThanEquals": {"sts:DurationSeconds": 300},
         },
     ),
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+    "dynamodb:ListStreams": ("*", None),
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
     "xray:PutTelemetryRecords": ("*", None),
     "xray:PutTraceSegments": ("*", None),
@@ -83,12 +89,15 @@ def expected_permissions():
             ("logs:PutLogEvents", f"{name}LogGroup", None),
             ("xray:PutTelemetryRecords", "elsewhere", None),
             ("xray:PutTraceSegments", "elsewhere", None),
+        }
+        if queue:
             # The three that Lambda's own poller needs to read a queue: a message that was worked
             # on is deleted from the queue.
-            ("sqs:DeleteMessage", f"{queue}Queue", None),
-            ("sqs:GetQueueAttributes", f"{queue}Queue", None),
-            ("sqs:ReceiveMessage", f"{queue}Queue", None),
-        }
+            for action in ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage"):
+                allowed.add((f"sqs:{action}", f"{queue}Queue", None))
+        else:
+            allowed |= {(action, "DirectoryTable", "stream") for action in STREAM_ACTIONS}
+            allowed.add(("dynamodb:ListStreams", "elsewhere", None))
         if function in CREDENTIAL_USERS:
             allowed.add(("secretsmanager:GetSecretValue", "elsewhere", None))
             allowed.add(("sts:GetWebIdentityToken", "elsewhere", None))
@@ -97,6 +106,8 @@ def expected_permissions():
                 for kind in kinds:
                     if place == "queues":
                         allowed.add((f"sqs:{action}", QUEUES[kind], None))
+                    elif place == "topics":
+                        allowed.add((f"sns:{action}", TOPICS[kind], None))
                     else:
                         allowed.add((f"dynamodb:{action}", TABLES[place], kind))
         expected[f"{name}Role"] = allowed
@@ -115,6 +126,7 @@ WATCHED = {
     "HeldRuns",
     "FailedRuns",
     "StartsLeftOut",
+    "StatusEventsUnreadable",
     "WrongScans",
     "UsersDeactivated",
     "FencedWrites",
@@ -173,6 +185,13 @@ def index_of(value):
     return match.groups() if match else (None, None)
 
 
+def directory_kind(value):
+    """What of the directory is pointed at: its users, its stream or an index."""
+    if isinstance(value, dict) and "StreamArn" in value.get("Fn::GetAtt", []):
+        return "stream"
+    return index_of(value)[1] or "user"
+
+
 def statements(role):
     for policy in role["Properties"].get("Policies", []):
         yield from as_list(policy["PolicyDocument"]["Statement"])
@@ -223,7 +242,7 @@ def permissions(template, role):
                 continue
             kinds = {None}
             if name == "DirectoryTable":
-                kinds = {index or "user"}
+                kinds = {directory_kind(resource)}
             elif index:
                 problems.append(f"{where}: {resource} is an index that no function reads")
                 continue
@@ -297,6 +316,9 @@ def function_findings(template):
 
 
 def event_findings(template, where, function, event):
+    if event["Type"] == "DynamoDB":
+        yield from stream_findings(template, where, event["Properties"])
+        return
     if event["Type"] != "SQS":
         yield f"{where}: {event['Type']} events bring a role that is not written here"
         return
@@ -310,6 +332,42 @@ def event_findings(template, where, function, event):
     queue = template["Resources"][target(properties["Queue"])]["Properties"]
     if queue["VisibilityTimeout"] < VISIBILITY_PER_TIMEOUT_MIN * function["Timeout"]:
         yield f"{where}: the queue's visibility timeout is under six times the function's timeout"
+
+
+def stream_findings(template, where, properties):
+    """No change is given up before the stream forgets it, and each is told with what was before."""
+    if properties.get("StartingPosition") != "TRIM_HORIZON":
+        yield f"{where}: begins behind changes that nobody was told of"
+    for bound in ("MaximumRetryAttempts", "MaximumRecordAgeInSeconds"):
+        if properties.get(bound) != -1:
+            yield f"{where}: {bound} gives changes up"
+    if properties.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+        yield f"{where}: does not report the first record that is to come again"
+    # Several at once of one shard would be told out of order across invocations.
+    if properties.get("ParallelizationFactor", 1) != 1:
+        yield f"{where}: a shard is read by several at once"
+    table = template["Resources"][target(properties["Stream"])]["Properties"]
+    view = table.get("StreamSpecification", {}).get("StreamViewType")
+    if view != "NEW_AND_OLD_IMAGES":
+        yield f"{where}: its stream does not tell what was before and is after"
+
+
+def topic_findings(template):
+    policies = of_type(template, "AWS::SNS::TopicPolicy").values()
+    over_tls = {
+        target(topic)
+        for policy in policies
+        for topic in policy["Properties"]["Topics"]
+        if any(
+            statement["Effect"] == "Deny"
+            and statement["Action"] == "sns:Publish"
+            and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        )
+    }
+    for name in of_type(template, "AWS::SNS::Topic"):
+        if name not in over_tls:
+            yield f"{name}: takes messages without TLS"
 
 
 def queue_findings(template):
@@ -462,6 +520,7 @@ def findings(template):
         role_findings,
         function_findings,
         queue_findings,
+        topic_findings,
         table_findings,
         schedule_findings,
         alarm_findings,
@@ -488,10 +547,11 @@ class TheTemplate(unittest.TestCase):
         template = LOADED
         for kind, count in {
             "AWS::DynamoDB::Table": 2,
-            "AWS::IAM::Role": 4,
+            "AWS::IAM::Role": 5,
             "AWS::SQS::Queue": 7,
             "AWS::Scheduler::Schedule": 3,
-            "AWS::Serverless::Function": 3,
+            "AWS::Serverless::Function": 4,
+            "AWS::SNS::Topic": 2,
         }.items():
             self.assertEqual(len(of_type(template, kind)), count, kind)
 
@@ -533,6 +593,8 @@ class ThePolicy(unittest.TestCase):
         }
         if resource == "CoordinationTable":
             more["Condition"] = limited_to(as_keys({kind}))
+        if kind == "stream":
+            more["Resource"] = {"Fn::GetAtt": [resource, "StreamArn"]}
         if kind and kind.startswith("index/"):
             more["Resource"] = {"Fn::Sub": f"${{{resource}.Arn}}/{kind}"}
         policy["Statement"].append(more)
@@ -546,7 +608,7 @@ class ThePolicy(unittest.TestCase):
             names = [index_of(one)[0] or target(one) or "elsewhere" for one in resources]
             if action not in actions or resource not in names:
                 continue
-            if resource == "DirectoryTable" and kind != (index_of(resources[0])[1] or "user"):
+            if resource == "DirectoryTable" and kind != directory_kind(resources[0]):
                 continue
             if resource == "CoordinationTable" and kind not in leading_kinds(statement):
                 continue
@@ -738,6 +800,32 @@ class ThePolicy(unittest.TestCase):
             "WorkerFunction, Batch: "
             "the queue's visibility timeout is under six times the function's timeout"
         )
+
+    def test_notices_a_stream_that_gives_changes_up_or_tells_them_out_of_order(self):
+        event = self.properties("PublisherFunction")["Events"]["Changed"]["Properties"]
+        event["StartingPosition"] = "LATEST"
+        event["MaximumRetryAttempts"] = 3
+        event["ParallelizationFactor"] = 2
+        del event["MaximumRecordAgeInSeconds"]
+        del event["FunctionResponseTypes"]
+        where = "PublisherFunction, Changed"
+        self.notices(
+            f"{where}: begins behind changes that nobody was told of",
+            f"{where}: MaximumRetryAttempts gives changes up",
+            f"{where}: MaximumRecordAgeInSeconds gives changes up",
+            f"{where}: does not report the first record that is to come again",
+            f"{where}: a shard is read by several at once",
+        )
+
+    def test_notices_a_stream_without_what_was_before(self):
+        self.properties("DirectoryTable")["StreamSpecification"]["StreamViewType"] = "NEW_IMAGE"
+        self.notices(
+            "PublisherFunction, Changed: its stream does not tell what was before and is after"
+        )
+
+    def test_notices_a_topic_that_takes_messages_without_tls(self):
+        del self.resources["StatusTopicPolicy"]
+        self.notices("StatusTopic: takes messages without TLS")
 
     def test_notices_a_queue_without_dead_letters(self):
         # The former dead-letter queue is then a queue like any other, without one of its own.

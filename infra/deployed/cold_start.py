@@ -84,6 +84,7 @@ def start(program):
         "ROLLCALL_ENUMERATE_QUEUE_URL": queue,
         "ROLLCALL_BATCH_QUEUE_URL": queue,
         "ROLLCALL_FINALIZE_QUEUE_URL": queue,
+        "ROLLCALL_STATUS_TOPIC_ARN": "arn:aws:sns:us-east-1:1:status.fifo",
         "NO_PROXY": "127.0.0.1",
     }
     began = time.monotonic()

@@ -20,6 +20,7 @@ import trouble
 import upgrade
 from emulators import Aws, Graph, expect, fail, step
 from stack import Stack, deploy, parameters
+from told import Application
 
 
 def arguments():
@@ -71,9 +72,12 @@ def main():
         step("Deploy")
         deploy(aws, given.build, parameters())
         stack = Stack(aws, str(given.target / "rollcall"), directory)
+        application = Application(stack)
         contoso = graph("contoso", story.USERS, story.PAGE, 7)
         stack.put_tenants([contoso], story.GUARDS)
         one_tenant(stack, contoso, given)
+        step("The application was told of each change of a status, and why")
+        application.knows("contoso")
         step(f"{given.runs} runs while functions are killed and frozen; the seed is {given.seed}")
         tenants = [
             graph(f"tenant-{number}", trouble.USERS, trouble.PAGE, number)
@@ -81,6 +85,8 @@ def main():
         ]
         stack.put_tenants(tenants, trouble.SETTINGS)
         trouble.storm(stack, tenants, given.runs, given.seed)
+        for tenant in tenants:
+            application.knows(tenant.tenant)
         dead = stack.dead_letters()
         expect("queues of dead letters", len(dead), 4)
         expect("dead letters", sum(dead.values()), 0)

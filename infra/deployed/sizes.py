@@ -10,7 +10,7 @@ from pathlib import Path
 
 # A small package starts fast; with all clients it has about half of this.
 ZIPPED_BYTES_MAX = 8 * 1024 * 1024
-FUNCTIONS = ("EnumeratorFunction", "WorkerFunction", "FinalizerFunction")
+FUNCTIONS = ("EnumeratorFunction", "WorkerFunction", "FinalizerFunction", "PublisherFunction")
 # `e_machine` in the header of an ELF file.
 MACHINES = {"arm64": 183, "x86_64": 62}
 

@@ -1,4 +1,4 @@
-//! What the three functions have in common: their environment, their clients, and Lambda's loop.
+//! What the functions have in common: their environment, their clients, and Lambda's loop.
 //!
 //! It promises that a step is told to stop well before Lambda cuts it off, so that it can pass its
 //! work on, that it finds a connection to DynamoDB open, and that what a panic says goes no further
@@ -19,9 +19,9 @@ pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use rollcall_ambient::Ambient;
 use rollcall_aws::Aws;
-use rollcall_core::ids::{RunRef, TenantId};
+use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_store::{Store, TableNames};
-use rollcall_sync::{App, HandlerError, Queues, Secrets, stop_at_ms};
+use rollcall_sync::{App, HandlerError, Outlet, Queues, Secrets, Topic, stop_at_ms};
 use serde_json::Value;
 
 /// How long one try of a call to DynamoDB or SQS may take, in milliseconds. They answer within
@@ -41,12 +41,58 @@ where
     Step: Fn(App, Value, u64) -> Handled,
     Handled: Future<Output = Result<Value, HandlerError>>,
 {
+    let ambient = telemetry()?;
+    let app = started(config().await, settings()?, &ambient).await;
+    serve(&app, &ambient, step).await
+}
+
+/// Runs the outlet's handler until Lambda ends the process.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_outlet<Step, Handled>(step: Step) -> Result<(), Error>
+where
+    Step: Fn(Outlet, Value, u64) -> Handled,
+    Handled: Future<Output = Result<Value, HandlerError>>,
+{
+    let ambient = telemetry()?;
+    let arn = variable("ROLLCALL_STATUS_TOPIC_ARN")?;
+    let (config, tables) = (config().await, tables()?);
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let store = Store::new(client, tables, ambient.clone());
+    if let (Some(nobody), Ok(id)) = (nobody(), ObjectId::new("-")) {
+        connect(store.switched_off(&nobody, [(&id, 0)])).await;
+    }
+    let outlet = Outlet {
+        store,
+        topic: Topic {
+            client: aws_sdk_sns::Client::new(&config),
+            arn,
+        },
+        ambient: ambient.clone(),
+    };
+    serve(&outlet, &ambient, step).await
+}
+
+fn telemetry() -> Result<Ambient, Error> {
     let ambient = Ambient::system();
     rollcall_telemetry::init_lambda(&ambient, &variable("ROLLCALL_METRICS_NAMESPACE")?);
-    let app = started(config().await, settings()?, &ambient).await;
+    Ok(ambient)
+}
+
+async fn serve<Means, Step, Handled>(
+    means: &Means,
+    ambient: &Ambient,
+    step: Step,
+) -> Result<(), Error>
+where
+    Means: Clone,
+    Step: Fn(Means, Value, u64) -> Handled,
+    Handled: Future<Output = Result<Value, HandlerError>>,
+{
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
         let stop_at_ms = stop_at_ms(ambient.now_ms(), event.context.deadline);
-        answer(step(app.clone(), event.payload, stop_at_ms)).await
+        answer(step(means.clone(), event.payload, stop_at_ms)).await
     }))
     .await
 }
@@ -75,13 +121,17 @@ struct Settings {
 
 fn settings() -> Result<Settings, Error> {
     Ok(Settings {
-        tables: TableNames {
-            directory: variable("ROLLCALL_DIRECTORY_TABLE")?,
-            coordination: variable("ROLLCALL_COORDINATION_TABLE")?,
-        },
+        tables: tables()?,
         enumerate_url: variable("ROLLCALL_ENUMERATE_QUEUE_URL")?,
         batch_url: variable("ROLLCALL_BATCH_QUEUE_URL")?,
         finalize_url: variable("ROLLCALL_FINALIZE_QUEUE_URL")?,
+    })
+}
+
+fn tables() -> Result<TableNames, Error> {
+    Ok(TableNames {
+        directory: variable("ROLLCALL_DIRECTORY_TABLE")?,
+        coordination: variable("ROLLCALL_COORDINATION_TABLE")?,
     })
 }
 
@@ -111,20 +161,23 @@ async fn started(config: SdkConfig, settings: Settings, ambient: &Ambient) -> Ap
         batch_url: settings.batch_url,
         finalize_url: settings.finalize_url,
     };
-    connect(&store).await;
+    if let Some(nobody) = nobody() {
+        connect(store.run(&nobody)).await;
+    }
     let secrets = Secrets::Process(Arc::new(Aws::with(config)));
     App::new(store, queues, secrets, ambient.clone())
 }
 
-/// Asks for a run that nobody has: each of the three roles may read a run. An error is the step's to
-/// meet and to tell.
-async fn connect(store: &Store) {
-    let Ok(tenant) = TenantId::new("-") else {
-        return;
-    };
-    let nobodys = RunRef { tenant, run: 0 };
+/// The run of no tenant: what is asked for of it each role may read.
+fn nobody() -> Option<RunRef> {
+    let tenant = TenantId::new("-").ok()?;
+    Some(RunRef { tenant, run: 0 })
+}
+
+/// Asks for something that is not there. An error is the step's to meet and to tell.
+async fn connect<T>(asking: impl Future<Output = T>) {
     let wait = Duration::from_millis(CONNECT_MS_MAX);
-    let _ = tokio::time::timeout(wait, store.run(&nobodys)).await;
+    let _ = tokio::time::timeout(wait, asking).await;
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub struct ByHand {
 }
 
 impl ByHand {
-    fn read(row: &Row<'_>) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn read(row: &Row<'_>) -> Result<Option<Self>, StoreError> {
         let Some(by) = row.text_if_any("by")? else {
             return Ok(None);
         };
@@ -104,6 +104,17 @@ pub(crate) fn journal_item(
         }
     }
     Ok(item)
+}
+
+/// In whose journal a user's last change is: the run's that made it, or the people's. `None` if he names nobody.
+pub(crate) fn writer(tenant: &TenantId, user: &StoredUser) -> Option<RunRef> {
+    if user.decided_version == Some(user.version) {
+        return Some(keys::by_hand(tenant));
+    }
+    // Runs only rise, so the last writer is the higher of the two that a user names.
+    let run = user.status_run.max(user.last_change.map(|last| last.run))?;
+    let tenant = tenant.clone();
+    Some(RunRef { tenant, run })
 }
 
 impl Store {
@@ -174,16 +185,8 @@ impl Store {
         tenant: &TenantId,
         user: &StoredUser,
     ) -> Result<Option<(u64, Item)>, StoreError> {
-        let writer = if user.decided_version == Some(user.version) {
-            keys::by_hand(tenant)
-        } else {
-            // Runs only rise, so the last writer is the higher of the two that a user names.
-            let run = user.status_run.max(user.last_change.map(|last| last.run));
-            let Some(run) = run else { return Ok(None) };
-            RunRef {
-                tenant: tenant.clone(),
-                run,
-            }
+        let Some(writer) = writer(tenant, user) else {
+            return Ok(None);
         };
         let key = keys::journal(&writer, &user.id, user.version.saturating_sub(1));
         let item = self.get(Table::Coordination, &key).await?;

@@ -13,6 +13,7 @@
 
 mod batches;
 mod by_hand;
+mod changes;
 mod conditions;
 mod copy;
 mod endings;
@@ -47,6 +48,7 @@ use rollcall_ambient::Ambient;
 
 pub use batches::{BatchRecord, BatchResult};
 pub use by_hand::Decided;
+pub use changes::{ChangeCause, UserChange};
 pub use endings::{Held, RunTotals};
 pub use enumeration::{ChainEnd, PageCommit};
 pub use error::StoreError;

@@ -38,6 +38,11 @@ impl Key {
         }
     }
 
+    /// As an error names its item.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.pk, self.sk)
+    }
+
     pub(crate) fn item(&self) -> Item {
         Item::from([("pk".into(), text(&self.pk)), ("sk".into(), text(&self.sk))])
     }

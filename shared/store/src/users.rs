@@ -99,7 +99,7 @@ fn user_item(tenant: &TenantId, user: &StoredUser) -> Item {
     item
 }
 
-fn read_user(item: &Item) -> Result<StoredUser, StoreError> {
+pub(crate) fn read_user(item: &Item) -> Result<StoredUser, StoreError> {
     let row = Row(item);
     let optional = |name| row.text_if_any(name).map(|value| value.map(str::to_owned));
     Ok(StoredUser {

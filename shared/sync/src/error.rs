@@ -16,6 +16,9 @@ pub enum HandlerError {
     /// A queue could not be written.
     #[error("a queue is not available: {0}")]
     Queue(String),
+    /// The topic did not take an event.
+    #[error("the topic is not available: {0}")]
+    Topic(String),
 }
 
 /// What ends a step before its end.

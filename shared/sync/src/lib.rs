@@ -7,7 +7,8 @@
 //! It promises:
 //! - every step may die at any point, run twice, or run beside its copy, with the same result;
 //! - the finalizer alone switches users off, from a plan made of a completeness proof and evidence;
-//! - a run ends COMPLETED, HELD or FAILED, and a run that fails has switched off nobody.
+//! - a run ends COMPLETED, HELD or FAILED, and a run that fails has switched off nobody;
+//! - each change of a status is told to the application at least once, a user's changes in their order.
 //!
 //! It never keeps anything between two invocations, and never puts a name or an address in a log.
 
@@ -25,13 +26,16 @@ mod fetch;
 mod finalize;
 mod keep;
 mod members;
+mod outlet;
 mod overdue;
 mod plan;
 mod release;
 mod revert;
 mod secrets;
 mod start;
+mod status_event;
 mod sweep;
+mod topic;
 mod view;
 mod work;
 
@@ -40,5 +44,7 @@ pub use doorbell::Queues;
 pub use error::HandlerError;
 pub use events::stop_at_ms;
 pub use fan_out::Pace;
+pub use outlet::Outlet;
 pub use release::reject;
 pub use secrets::{Aws, Secrets};
+pub use topic::Topic;

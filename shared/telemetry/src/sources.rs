@@ -183,6 +183,18 @@ pub const SOURCES: &[Source] = &[
         By::Field("reason", FAIL_REASONS),
     ),
     count("tenant_rests", "StartsLeftOut", Counts::One, By::Nothing),
+    count(
+        "status_events_published",
+        "StatusEvents",
+        Counts::Field("events"),
+        By::Nothing,
+    ),
+    count(
+        "status_event_unreadable",
+        "StatusEventsUnreadable",
+        Counts::One,
+        By::Nothing,
+    ),
     count("scan_was_wrong", "WrongScans", Counts::One, By::Nothing),
     count("members_were_wrong", "WrongScans", Counts::One, By::Nothing),
     of_lease("lease_lost", "LeasesLost", Counts::One, "run"),

@@ -82,13 +82,20 @@ fn is_of_the_journal(item: &Item) -> bool {
     key.is_some_and(|key| key.starts_with(JOURNAL))
 }
 
-/// As the workers write: so many users with their images at a time, and everything else by itself.
+/// As the workers write: so many users with their images at a time, in the order in which they were seen, and everything
+/// else by itself. The order of their keys would be a kinder one than any list of users has.
 fn transactions(
     tables: &TableNames,
-    users: Vec<Item>,
-    journal: Vec<Item>,
+    mut users: Vec<Item>,
+    mut journal: Vec<Item>,
     rest: Vec<Item>,
 ) -> Vec<Transaction> {
+    users.sort_by_cached_key(place_seen);
+    let places: HashMap<_, _> = users
+        .iter()
+        .map(|user| (id(user), place_seen(user)))
+        .collect();
+    journal.sort_by_cached_key(|image| places.get(&id(image)).cloned());
     let in_tables = |table: &str, items: Vec<Item>| -> Transaction {
         items.into_iter().map(|it| (table.to_owned(), it)).collect()
     };
@@ -106,6 +113,20 @@ fn transactions(
             .map(|it| vec![it]),
     );
     all
+}
+
+/// Where in the run a user was seen: generation, page, place.
+fn place_seen(user: &Item) -> Vec<u32> {
+    let order = user.get("sync_order").and_then(|it| it.as_s().ok());
+    let parts = order.map_or("", String::as_str).split('.');
+    parts.filter_map(|part| part.parse().ok()).collect()
+}
+
+/// Whose item it is, or before-image.
+fn id(item: &Item) -> String {
+    let key = item.get("sk").and_then(|key| key.as_s().ok());
+    let id = key.and_then(|key| key.split('#').next());
+    id.unwrap_or_default().to_owned()
 }
 
 async fn write(to: &Client, transaction: &Transaction) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! What each function asks of DynamoDB and SQS: every call of a handler, as it stands on the wire, is
+//! What each function asks of DynamoDB, SQS and SNS: every call of a handler, as it stands on the wire, is
 //! recorded, and one that `infra/calls.json` does not list is refused, as a role would refuse it.
 //!
 //! The roles of `template.yaml` are made from the same list, and a test of the template holds them
@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use serde_json::Value;
 
-use crate::{Handler, Problem};
+use crate::Problem;
 
 /// By function, what it acts on, and the action: the kinds of keys.
 pub type Calls = BTreeMap<String, BTreeMap<String, BTreeMap<String, BTreeSet<String>>>>;
@@ -32,12 +32,12 @@ static MISSING: LazyLock<Option<PathBuf>> =
 
 tokio::task_local! {
     /// Whose handler is at work. Nobody's: a person or the test itself.
-    static AT_WORK: Handler;
+    static AT_WORK: &'static str;
 }
 
-/// Runs a handler's call as that handler.
-pub(crate) async fn as_handler<F: Future>(handler: Handler, call: F) -> F::Output {
-    AT_WORK.scope(handler, call).await
+/// Runs a function's call as that function.
+pub(crate) async fn as_function<F: Future>(name: &'static str, call: F) -> F::Output {
+    AT_WORK.scope(name, call).await
 }
 
 /// Records the calls of handlers. Clones are the same.
@@ -132,16 +132,21 @@ impl Intercept for Recorder {
         _components: &RuntimeComponents,
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Ok(handler) = AT_WORK.try_with(|handler| *handler) else {
+        let Ok(function) = AT_WORK.try_with(|function| *function) else {
             return Ok(());
         };
         let request = context.request();
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let action = target.split('.').next_back().unwrap_or_default();
-        let body: Value = serde_json::from_slice(request.body().bytes().unwrap_or_default())?;
-        for (action, on, kind) in asked(action, &body)? {
+        let body = request.body().bytes().unwrap_or_default();
+        let asked = match request.headers().get("x-amz-target") {
+            Some(target) => {
+                let action = target.split('.').next_back().unwrap_or_default();
+                asked(action, &serde_json::from_slice(body)?)?
+            }
+            None => vec![asked_of_topic(body)?],
+        };
+        for (action, on, kind) in asked {
             self.record(Call {
-                function: handler.name().to_owned(),
+                function: function.to_owned(),
                 on,
                 action,
                 kind,
@@ -209,6 +214,21 @@ fn asked(action: &str, body: &Value) -> Result<Vec<(String, String, String)>, Bo
             )])
         }
         other => Err(format!("{other} is an action that no role has").into()),
+    }
+}
+
+/// What a form asks of a topic. IAM knows one action for one message and for many.
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html>
+fn asked_of_topic(form: &[u8]) -> Result<(String, String, String), BoxError> {
+    let form: BTreeMap<_, _> = form_urlencoded::parse(form).collect();
+    let field = |name: &str| form.get(name).map(AsRef::as_ref).unwrap_or_default();
+    let name = field("TopicArn").rsplit(':').next().unwrap_or_default();
+    let topic = name
+        .strip_prefix("rollcall-")
+        .and_then(|name| name.strip_suffix(".fifo"));
+    match (field("Action"), topic) {
+        ("PublishBatch", Some(topic)) => Ok(("Publish".into(), "topics".into(), topic.into())),
+        (other, _) => Err(format!("{other} is an action that no role has").into()),
     }
 }
 

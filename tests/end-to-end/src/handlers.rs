@@ -4,7 +4,7 @@ use rollcall_local::function;
 use rollcall_sync::App;
 use serde_json::{Value, json};
 
-use crate::calls::as_handler;
+use crate::calls::as_function;
 
 /// Which handler.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +53,7 @@ pub(crate) fn handler_function(
         async move {
             let calls: Vec<_> = (0..copies)
                 .map(|_| call(app.clone(), handler, event.clone(), u64::MAX))
-                .map(|call| tokio::spawn(as_handler(handler, call)))
+                .map(|call| tokio::spawn(as_function(handler.name(), call)))
                 .collect();
             let mut first = None;
             for call in calls {

@@ -8,6 +8,8 @@ pub mod calls;
 pub mod catalogue;
 mod handlers;
 pub mod lost;
+pub mod stream;
+pub mod topic;
 pub mod town;
 pub mod truth;
 
@@ -27,7 +29,7 @@ use rollcall_store::{Ruled, RunRecord, Store, TableNames};
 use rollcall_sync::{App, Queues, Secrets};
 use serde_json::{Value, json};
 
-use crate::calls::{Recorder, as_handler};
+use crate::calls::{Recorder, as_function};
 use crate::handlers::{call, handler_function};
 
 pub use crate::handlers::{Handler, sqs_event};
@@ -258,7 +260,7 @@ impl World {
     pub async fn start_run_in(&self, app: &App, mode: RunMode) -> Result<RunRef, Problem> {
         let schedule = json!({ "schedule": mode.name() });
         let starting = app.enumerator(schedule, u64::MAX);
-        let report = as_handler(Handler::Enumerator, starting).await?;
+        let report = as_function(Handler::Enumerator.name(), starting).await?;
         let run = report["runs"][0].clone();
         Ok(serde_json::from_value(
             json!({ "tenant": run["tenant"], "run": run["run"] }),
@@ -284,7 +286,7 @@ impl World {
         stop_at_ms: u64,
     ) -> Result<Value, Problem> {
         let calling = call(self.app.clone(), handler, event, stop_at_ms);
-        let answer = as_handler(handler, calling).await;
+        let answer = as_function(handler.name(), calling).await;
         self.recorder.check()?;
         Ok(answer?)
     }

@@ -15,7 +15,7 @@ use rollcall_store::{RunRecord, Store};
 use rollcall_sync::{App, Pace, Secrets};
 use serde_json::{Value, json};
 
-use crate::calls::as_handler;
+use crate::calls::as_function;
 use crate::handlers::{Handler, call, handler_function};
 use crate::{Problem, WORKERS, tables, wait};
 
@@ -179,7 +179,7 @@ impl Town {
     /// The handler's.
     pub async fn call(&self, handler: Handler, event: Value) -> Result<Value, Problem> {
         let calling = call(self.app.clone(), handler, event, u64::MAX);
-        Ok(as_handler(handler, calling).await?)
+        Ok(as_function(handler.name(), calling).await?)
     }
 
     /// Everybody in a tenant's directory.

@@ -12,6 +12,8 @@ use std::time::Duration;
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::{FailReason, RunMode, RunState};
 use rollcall_end_to_end::calls::{Calls, Recorder};
+use rollcall_end_to_end::stream::Stream;
+use rollcall_end_to_end::topic::TestTopic;
 use rollcall_end_to_end::{Handler, World, sqs_event};
 use rollcall_graph_emulator::{
     Directory, Endpoint, Fault, FaultRule, Matcher, Member, PageTokenError, Paging, Population,
@@ -28,6 +30,8 @@ const LEASES_MAX: usize = 20;
 /// When an enumerator is interrupted, and how long the page takes that it waits for then.
 const INTERRUPTED_MS: u64 = 1_000;
 const DELAY_MS: u64 = 1_500;
+/// How many records the publisher gets at once.
+const RECORDS_MAX: usize = 100;
 
 async fn synced(more: &Value) -> World {
     let population = Population {
@@ -240,6 +244,18 @@ async fn sweep(world: &World) {
     world.call(Handler::Finalizer, event).await.unwrap();
 }
 
+/// A first sync, told to the application.
+async fn told() -> World {
+    let world = World::start(3).await.unwrap();
+    let mut stream = Stream::of_directory(&world).await.unwrap();
+    let topic = TestTopic::start().await.unwrap();
+    world.sync().await.unwrap();
+    let event = stream.next(RECORDS_MAX).await.unwrap().unwrap();
+    let outlet = world.outlet(&topic);
+    world.publish(&outlet, &event, u64::MAX).await.unwrap();
+    world
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_list_that_the_roles_are_made_from_is_what_the_functions_ask_for() {
     let mut asked = Calls::new();
@@ -248,6 +264,7 @@ async fn the_list_that_the_roles_are_made_from_is_what_the_functions_ask_for() {
         held_and_taken_back().await,
         grouped().await,
         interrupted_and_given_up().await,
+        told().await,
     ];
     for (function, on, action, kinds) in worlds.iter().flat_map(|w| flat(w.recorder.calls())) {
         let of_function = asked.entry(function).or_default();

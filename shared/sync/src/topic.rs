@@ -1,0 +1,87 @@
+//! The topic that status events go to: SNS, first in first out, a group for each user.
+//! <https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html>
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::error::DisplayErrorContext;
+use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use rollcall_store::UserChange;
+
+use crate::error::HandlerError;
+use crate::status_event::StatusEvent;
+
+/// The most messages of one request.
+/// <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>
+pub(crate) const MESSAGES_MAX: usize = 10;
+
+/// The topic.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// The client that it is reached by.
+    pub client: Client,
+    /// Its ARN. Its name ends with `.fifo`.
+    pub arn: String,
+}
+
+impl Topic {
+    /// Publishes events, at most [`MESSAGES_MAX`], no two of one user: one request may take a part of them, and a
+    /// user's events would change places. Gives the places of those that the topic has taken for certain.
+    pub(crate) async fn publish(
+        &self,
+        events: &[(&UserChange, StatusEvent<'_>)],
+    ) -> Result<BTreeSet<usize>, HandlerError> {
+        let entries = events
+            .iter()
+            .enumerate()
+            .map(|(place, (changed, event))| entry(place, changed, event))
+            .collect::<Result<Vec<_>, _>>()?;
+        let answer = self
+            .client
+            .publish_batch()
+            .topic_arn(&self.arn)
+            .set_publish_batch_request_entries(Some(entries))
+            .send()
+            .await
+            .map_err(|e| HandlerError::Topic(DisplayErrorContext(&e).to_string()))?;
+        // Who is in neither list was not taken either.
+        let taken = answer.successful().iter();
+        Ok(taken
+            .filter_map(|it| it.id().and_then(|id| id.parse().ok()))
+            .collect())
+    }
+}
+
+fn entry(
+    place: usize,
+    changed: &UserChange,
+    event: &StatusEvent<'_>,
+) -> Result<PublishBatchRequestEntry, HandlerError> {
+    let body = serde_json::to_string(event).map_err(|e| HandlerError::Topic(e.to_string()))?;
+    let user = format!("{}/{}", changed.tenant, changed.after.id);
+    // What subscriptions filter by.
+    let attributes = [
+        ("tenant", changed.tenant.as_str()),
+        ("change", event.change().name()),
+        ("status", changed.after.status.name()),
+        ("reason", changed.after.reason.name()),
+    ];
+    let mut named = HashMap::with_capacity(attributes.len());
+    for (name, value) in attributes {
+        let value = MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value(value)
+            .build()
+            .map_err(|e| HandlerError::Topic(e.to_string()))?;
+        named.insert(name.to_owned(), value);
+    }
+    PublishBatchRequestEntry::builder()
+        .id(place.to_string())
+        .message(body)
+        .set_message_attributes(Some(named))
+        // The same within five minutes is told once, however often it is published.
+        .message_deduplication_id(format!("{user}/{}", changed.after.version))
+        .message_group_id(user)
+        .build()
+        .map_err(|e| HandlerError::Topic(e.to_string()))
+}
