@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_core::ids::{ObjectId, RunRef};
-use rollcall_core::revert::reverted;
+use rollcall_core::revert::{is_decided_between, reverted};
 use rollcall_core::run::RunState;
 use rollcall_core::status::StoredUser;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,8 @@ const WHOLE_MS_MIN: u64 = 86_400_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftAlone {
-    /// Somebody changed him since: a later run, a person, another revert.
+    /// Somebody changed him since: a later run, a person, another revert. A person may have done so before the run
+    /// wrote him last.
     ChangedSince,
     /// The run created him. The directory deletes nobody.
     Created,
@@ -151,10 +152,12 @@ impl Store {
                     id,
                     why: LeftAlone::Created,
                 }),
-                Some(_) if !by_run.contains(&key.sk) => sorted.left.push(Left {
-                    id,
-                    why: LeftAlone::ChangedSince,
-                }),
+                Some(before) if !by_run.contains(&key.sk) || is_decided_between(&before, &user) => {
+                    sorted.left.push(Left {
+                        id,
+                        why: LeftAlone::ChangedSince,
+                    });
+                }
                 Some(before) => sorted.writes.push(UserWrite {
                     after: reverted(&user, &before),
                     before: Some(user),

@@ -235,6 +235,50 @@ async fn whoever_was_changed_since_is_left_and_told() {
 }
 
 /// Invocations that die after so many steps, with the answer of the last one lost.
+/// The run writes somebody, a person decides about him, and the run writes him once more.
+#[tokio::test]
+async fn a_person_s_word_between_two_writes_of_the_run_is_left() {
+    let named = |to: &'static str| move |it: &mut StoredUser| it.display_name = Some(to.into());
+    let word = [
+        &[Decision::Deactivate][..],
+        &[Decision::Activate],
+        &[Decision::Activate, Decision::Release],
+    ];
+    for decisions in word {
+        let world = World::start().await;
+        let store = &world.store;
+        let (first, batch) = world.working("t", &["u"]).await;
+        let new = created(first.run(), "a");
+        store.write_users(&batch, &[new]).await.unwrap();
+        world.finish(&batch, 1).await;
+        store.begin_finalizing(&first).await.unwrap();
+        complete(&world, &first, 1, 0, 0).await;
+
+        let (run, batch) = world.working("t", &["u"]).await;
+        let now = directory(&world).await.remove(&id("a")).unwrap();
+        let once = changed(run.run(), &now, named("Once"));
+        store.write_users(&batch, &[once]).await.unwrap();
+        for decision in decisions {
+            let tenant = &run.run().tenant;
+            let decided = store.decide(tenant, &id("a"), *decision, "ada").await;
+            assert!(matches!(decided.unwrap(), Decided::Written(_)));
+        }
+        let now = directory(&world).await.remove(&id("a")).unwrap();
+        let twice = changed(run.run(), &now, named("Twice"));
+        store.write_users(&batch, &[twice]).await.unwrap();
+        world.finish(&batch, 1).await;
+        store.begin_finalizing(&run).await.unwrap();
+        complete(&world, &run, 0, 1, 0).await;
+
+        let Survey::Found { restored, left } = store.survey_revert(run.run()).await.unwrap() else {
+            panic!("it cannot be taken back");
+        };
+        assert!(restored.is_empty(), "{decisions:?}");
+        let left: Vec<_> = left.into_iter().map(|it| (it.id, it.why)).collect();
+        assert_eq!(left, [(id("a"), LeftAlone::ChangedSince)]);
+    }
+}
+
 #[tokio::test]
 async fn a_revert_that_dies_again_and_again_ends_as_one_that_does_not() {
     let bad = Bad::new().await;

@@ -270,7 +270,10 @@ impl Look<'_> {
                 Some("changed_since") => {
                     let last = images.last().map_or(0, |(version, _)| version + 1);
                     let now = self.version_of(&run.0, &id);
-                    !is_created && !is_back && now > last
+                    // Between two writes of a run nobody but a person writes.
+                    let follow = |pair: &[(u64, &Item)]| matches!(pair, [a, b] if a.0 + 1 == b.0);
+                    let is_interrupted = !images.windows(2).all(follow);
+                    !is_created && !is_back && (now > last || is_interrupted)
                 }
                 _ => is_back && !is_created,
             };
