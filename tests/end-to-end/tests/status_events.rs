@@ -171,6 +171,13 @@ async fn each_change_of_a_status_is_told_with_what_was_before_and_its_evidence()
     let back = told.told_since(created.len() + since.len());
     let [back] = of(&back, &disabled).try_into().unwrap();
     assert_eq!(back["change"], "switched_on");
+    let all = format!("{:?}", told.topic.messages());
+    for user in told.world.users().await.unwrap().values() {
+        for name in [&user.user_principal_name, &user.mail, &user.display_name] {
+            let name = name.as_deref().unwrap_or("ada");
+            assert!(!all.contains(name), "{} is told by name", user.id);
+        }
+    }
     assert_eq!(
         back["cause"],
         json!({ "kind": "revert", "run": run.run.run })
