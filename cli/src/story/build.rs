@@ -184,7 +184,9 @@ impl Story {
                 self.user(line)?;
             }
             "candidate_contradicted" | "evidence_gone" => self.user(line)?,
-            "leaver_contradicted" | "leaver_unanswered" => self.user(line)?,
+            "candidate_unanswered" | "leaver_contradicted" | "leaver_unanswered" => {
+                self.user(line)?;
+            }
             _ => self.enumeration(line)?,
         }
         Ok(())
@@ -329,7 +331,10 @@ impl Story {
             "absence_contradicted" | "candidate_contradicted" | "leaver_contradicted" => {
                 self.contradicted.push(id);
             }
-            "absence_awaits" | "absence_unanswered" | "leaver_unanswered" => {
+            "absence_awaits"
+            | "absence_unanswered"
+            | "candidate_unanswered"
+            | "leaver_unanswered" => {
                 self.awaiting.push(id);
             }
             _ => {}

@@ -133,7 +133,6 @@ pub(crate) fn members(body: &[u8]) -> Result<(Vec<ObjectId>, Option<String>), Br
     Ok((users, next))
 }
 
-/// The objects of an answer that is not paged, with `accountEnabled`.
 /// The users of an answer that is not paged, with what decides about them.
 pub(crate) fn deciding(body: &[u8]) -> Result<Vec<GraphUser>, Broken> {
     let (users, _) = users(body, &AttributeMap::new())?;

@@ -1,7 +1,7 @@
 //! What the directory's stream tells of: a user before and after a write, and why he was written.
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::ids::{RunRef, TenantId};
@@ -18,7 +18,7 @@ use crate::{Store, Table, keys, layout};
 pub struct UserChange {
     /// Whose user.
     pub tenant: TenantId,
-    /// The user before; `None` if the directory did not have him.
+    /// The user before; `None` if the directory did not have him, or had him as nobody can read him.
     pub before: Option<StoredUser>,
     /// The user after.
     pub after: StoredUser,
@@ -49,13 +49,14 @@ impl UserChange {
     /// What a record of the stream tells, from its images.
     ///
     /// # Errors
-    /// [`StoreError::Newer`] or [`StoreError::Corrupt`] for an image that this version cannot read, naming its key.
+    /// [`StoreError::Newer`] for an image of a newer layout, and [`StoreError::Corrupt`] for a user that nobody can
+    /// read, naming his key. What he was before may be unreadable: somebody has put it right.
     pub fn read(
         before: Option<&HashMap<String, AttributeValue>>,
         after: &HashMap<String, AttributeValue>,
     ) -> Result<Self, StoreError> {
         layout::check(after)?;
-        before.map_or(Ok(()), layout::check)?;
+        let before_read = before.map(|item| layout::check(item).and_then(|()| read_user(item)));
         let partition = Row(after).text("pk")?;
         let tenant = partition
             .rsplit_once('#')
@@ -64,7 +65,7 @@ impl UserChange {
                 item: Row(after).name(),
                 detail: "its partition names no tenant".into(),
             })?;
-        let (before, user) = (before.map(read_user).transpose()?, read_user(after)?);
+        let user = read_user(after)?;
         if before.is_none() && user.version != 1 {
             // A stream without the images before would tell every user as a new one.
             return Err(StoreError::Corrupt {
@@ -72,6 +73,10 @@ impl UserChange {
                 detail: "the image before is missing".into(),
             });
         }
+        let before = match before_read {
+            Some(Err(problem @ StoreError::Newer { .. })) => return Err(problem),
+            before => before.and_then(Result::ok),
+        };
         Ok(Self {
             tenant,
             before,
@@ -85,6 +90,13 @@ impl UserChange {
         let standing = |user: &StoredUser| (user.status, user.reason);
         self.before.as_ref().map(standing) != Some(standing(&self.after))
     }
+
+    /// Whether the write is one of this system's, which raise the version. By hand it may be left as it was; the
+    /// journal's entry of it is then of another write.
+    fn raises_the_version(&self) -> bool {
+        let before = self.before.as_ref();
+        before.is_none_or(|before| before.version < self.after.version)
+    }
 }
 
 impl Store {
@@ -92,14 +104,17 @@ impl Store {
     /// error for an entry that cannot be read, which concerns no other.
     ///
     /// # Errors
-    /// [`StoreError`] as DynamoDB answers.
+    /// [`StoreError`] as DynamoDB answers, and [`StoreError::Newer`] for an entry of a newer layout.
     pub async fn causes(
         &self,
         changes: &[&UserChange],
     ) -> Result<Vec<Result<Option<ChangeCause>, StoreError>>, StoreError> {
         let writers: Vec<_> = changes
             .iter()
-            .map(|change| writer(&change.tenant, &change.after))
+            .map(|change| {
+                let writer = writer(&change.tenant, &change.after);
+                writer.filter(|_| change.raises_the_version())
+            })
             .collect();
         let keys: Vec<_> = changes
             .iter()
@@ -111,7 +126,9 @@ impl Store {
                     .map(|run| keys::journal(run, &change.after.id, version_before))
             })
             .collect();
-        let wanted: Vec<_> = keys.iter().flatten().cloned().collect();
+        // DynamoDB refuses a key that is asked for twice.
+        let wanted: BTreeMap<_, _> = keys.iter().flatten().map(|key| (key.name(), key)).collect();
+        let wanted: Vec<_> = wanted.into_values().cloned().collect();
         let found = self.get_many(Table::Coordination, &wanted).await?;
         let found: HashMap<_, _> = found.iter().map(|item| (Row(item).name(), item)).collect();
         let cause = |((change, writer), key): ((&&UserChange, &Option<RunRef>), &Option<Key>)| {

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::error::HandlerError;
 use crate::status_event::StatusEvent;
-use crate::topic::{MESSAGES_MAX, Topic};
+use crate::topic::{Event, MESSAGES_MAX, Topic};
 
 /// What the outlet works with. Clones are cheap.
 #[derive(Debug, Clone)]
@@ -121,17 +121,20 @@ impl Outlet {
                 break;
             }
             let events: Vec<_> = (group.iter().zip(causes.iter().skip(done)))
-                .map(|(told, cause)| {
-                    let event = StatusEvent::new(&told.changed, cause.as_ref());
-                    (&told.changed, event)
+                .map(|(told, cause)| Event {
+                    sequence_number: &told.sequence_number,
+                    changed: &told.changed,
+                    event: StatusEvent::new(&told.changed, cause.as_ref()),
                 })
                 .collect();
             match self.topic.publish(&events).await {
                 Err(problem) => return held_up(told, done, &problem),
-                Ok(taken) => {
+                Ok((taken, refused)) => {
                     let first_left = (0..group.len()).find(|place| !taken.contains(place));
                     if let Some(first_left) = first_left {
-                        let problem = HandlerError::Topic("a part was not taken".into());
+                        let said = refused.unwrap_or_else(|| "nothing".into());
+                        let problem = format!("it took a part, and said of another {said}");
+                        let problem = HandlerError::Topic(problem);
                         return held_up(told, done + first_left, &problem);
                     }
                     done += group.len();

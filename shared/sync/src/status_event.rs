@@ -126,9 +126,10 @@ impl<'a> StatusEvent<'a> {
 
 fn change(before: Option<&StoredUser>, after: &StoredUser) -> Change {
     match (before.map(|before| before.status), after.status) {
-        (None, _) => Change::Created,
-        (Some(Status::Inactive), Status::Active) => Change::SwitchedOn,
-        (Some(Status::Active), Status::Inactive) => Change::SwitchedOff,
+        (None, _) if after.version == 1 => Change::Created,
+        // Nobody knows what he was: better his sessions are dropped once too often.
+        (None | Some(Status::Inactive), Status::Active) => Change::SwitchedOn,
+        (None | Some(Status::Active), Status::Inactive) => Change::SwitchedOff,
         (Some(_), _) => Change::Reason,
     }
 }

@@ -26,15 +26,16 @@ pub struct Topic {
 
 impl Topic {
     /// Publishes events, at most [`MESSAGES_MAX`], no two of one user: one request may take a part of them, and a
-    /// user's events would change places. Gives the places of those that the topic has taken for certain.
+    /// user's events would change places. Gives the places of those that the topic has taken for certain, and what it
+    /// says of another, if it does.
     pub(crate) async fn publish(
         &self,
-        events: &[(&UserChange, StatusEvent<'_>)],
-    ) -> Result<BTreeSet<usize>, HandlerError> {
+        events: &[Event<'_>],
+    ) -> Result<(BTreeSet<usize>, Option<String>), HandlerError> {
         let entries = events
             .iter()
             .enumerate()
-            .map(|(place, (changed, event))| entry(place, changed, event))
+            .map(|(place, event)| entry(place, event))
             .collect::<Result<Vec<_>, _>>()?;
         let answer = self
             .client
@@ -46,17 +47,27 @@ impl Topic {
             .map_err(|e| HandlerError::Topic(DisplayErrorContext(&e).to_string()))?;
         // Who is in neither list was not taken either.
         let taken = answer.successful().iter();
-        Ok(taken
-            .filter_map(|it| it.id().and_then(|id| id.parse().ok()))
-            .collect())
+        let taken = taken.filter_map(|it| it.id().and_then(|id| id.parse().ok()));
+        let refused = answer.failed().first();
+        let refused = refused.map(|it| format!("{}: {}", it.code(), it.message().unwrap_or("")));
+        Ok((taken.collect(), refused))
     }
 }
 
-fn entry(
-    place: usize,
-    changed: &UserChange,
-    event: &StatusEvent<'_>,
-) -> Result<PublishBatchRequestEntry, HandlerError> {
+/// An event, and what it is of.
+pub(crate) struct Event<'a> {
+    /// The record's place in the stream: it tells a repetition from another write, which a version by hand may not.
+    pub(crate) sequence_number: &'a str,
+    pub(crate) changed: &'a UserChange,
+    pub(crate) event: StatusEvent<'a>,
+}
+
+fn entry(place: usize, event: &Event<'_>) -> Result<PublishBatchRequestEntry, HandlerError> {
+    let Event {
+        sequence_number,
+        changed,
+        event,
+    } = event;
     let body = serde_json::to_string(event).map_err(|e| HandlerError::Topic(e.to_string()))?;
     let user = format!("{}/{}", changed.tenant, changed.after.id);
     // What subscriptions filter by.
@@ -80,7 +91,7 @@ fn entry(
         .message(body)
         .set_message_attributes(Some(named))
         // The same within five minutes is told once, however often it is published.
-        .message_deduplication_id(format!("{user}/{}", changed.after.version))
+        .message_deduplication_id(*sequence_number)
         .message_group_id(user)
         .build()
         .map_err(|e| HandlerError::Topic(e.to_string()))

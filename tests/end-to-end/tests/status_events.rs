@@ -5,7 +5,7 @@
     reason = "what does not work here fails the test"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::by_hand::Decision;
@@ -386,6 +386,51 @@ async fn a_journal_that_does_not_answer_holds_everything_up_and_is_not_taken_for
         json!({ "batchItemFailures": [{ "itemIdentifier": first }] })
     );
     assert!(told.told_since(before).is_empty());
+}
+
+/// Somebody is switched off and on again in the console, where nobody raises a version.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_by_hand_is_told_each_time_and_without_the_evidence_of_another_write() {
+    let (mut told, event) = three_changes().await;
+    let image = event["Records"][1]["dynamodb"]["NewImage"].clone();
+    told.deliver(RECORDS_MAX).await;
+    let before = told.topic.messages().len();
+    for status in ["ACTIVE", "INACTIVE", "ACTIVE"] {
+        let text = |name: &str| AttributeValue::S(image[name]["S"].as_str().unwrap().to_owned());
+        let dynamodb = told.world.aws.dynamodb();
+        let written = dynamodb
+            .update_item()
+            .table_name("directory")
+            .key("pk", text("pk"))
+            .key("sk", text("sk"))
+            .update_expression("SET #s = :s")
+            .expression_attribute_names("#s", "status")
+            .expression_attribute_values(":s", AttributeValue::S(status.into()));
+        written.send().await.unwrap();
+    }
+    told.deliver(RECORDS_MAX).await;
+    let messages = told.told_since(before);
+    let changes: Vec<_> = messages
+        .iter()
+        .map(|it| it.body["change"].clone())
+        .collect();
+    assert_eq!(changes, ["switched_on", "switched_off", "switched_on"]);
+    assert!(messages.iter().all(|it| it.body["cause"].is_null()));
+    let once: BTreeSet<_> = messages.iter().map(|it| &it.deduplication).collect();
+    assert_eq!(once.len(), messages.len(), "SNS would pass on one of two");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_item_that_is_put_right_is_told_though_nobody_can_read_what_it_was() {
+    let (told, mut event) = three_changes().await;
+    event["Records"][1]["dynamodb"]["OldImage"]["status"] = json!({ "S": "INACTVE" });
+    let (messages, again) = published(&told, &event, u64::MAX).await;
+    assert_eq!((messages.len(), again), (3, None));
+    let right = &messages[1].body;
+    assert_eq!(
+        (&right["change"], &right["before"]),
+        (&json!("switched_off"), &Value::Null)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
