@@ -124,10 +124,11 @@ impl Look<'_> {
             let is_alive = told.iter().any(|it| matches!(it, Told::Alive(_)));
             let stands = match entry.reason.as_str() {
                 "disabled" => told.contains(&Told::Alive(Some(false))),
-                "out_of_scope" if self.went_for_groups(run, &entry.id) => {
-                    is_alive && told.contains(&Told::Member(false))
+                // For what he is, or for the groups, whatever it was when the plan was made.
+                "out_of_scope" => {
+                    let is_outside = told.contains(&Told::Outside(Some(true)));
+                    is_alive && (is_outside || told.contains(&Told::Member(false)))
                 }
-                "out_of_scope" => is_alive,
                 _ => !is_alive && (told.contains(&Told::InBin) || told.contains(&Told::NotFound)),
             };
             if !is_planned || !stands || !self.checks.approved_ms.contains_key(run) {

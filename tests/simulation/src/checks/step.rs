@@ -121,11 +121,13 @@ impl Look<'_> {
             return None;
         }
         let is_on = text(item, "status") == "ACTIVE";
-        // Whom a person switched and gave back after the run had written him, waits for the next run.
+        // Whom a person switched and gave back after the run had written or read him, waits for the next run.
         let decided_at = number(item, "decided_version");
+        let began_ms = self.checks.started_ms.get(run).copied();
         let was_given_back = decided_at.is_some()
             && decided_at == number(item, "version")
-            && number(item, "sync_run") == Some(run.1);
+            && (number(item, "sync_run") == Some(run.1)
+                || number(item, "status_at") >= began_ms.or(Some(u64::MAX)));
         if enabled && !is_on && !was_given_back {
             return Some("was seen enabled and is off");
         }
@@ -138,7 +140,8 @@ impl Look<'_> {
             return Some("was seen disabled and is on");
         }
         let flag_is_right = flag(item, "account_enabled") == Some(enabled);
-        (!flag_is_right && !is_on).then_some("is off with another accountEnabled")
+        (!flag_is_right && !is_on && !was_given_back)
+            .then_some("is off with another accountEnabled")
     }
 
     fn stored(&self, tenant: &str, id: &ObjectId) -> Option<&Item> {
