@@ -30,15 +30,19 @@ mod tests {
     use crate::status::{Reason, Status};
     use crate::testing::{order, user};
 
-    #[test]
-    fn a_person_s_word_is_seen_by_its_version_and_by_what_it_says() {
+    fn created() -> StoredUser {
         let context = SightingContext {
             run: 1,
             order: order(1, 1, 0),
             scope: &Scope::default(),
             now_ms: 1,
         };
-        let before = context.decide(&user("a"), None).write.unwrap();
+        context.decide(&user("a"), None).write.unwrap()
+    }
+
+    #[test]
+    fn a_person_s_word_is_seen_by_its_version_and_by_what_it_says() {
+        let before = created();
         let later = StoredUser {
             version: 9,
             display_name: Some("Other".into()),
@@ -68,13 +72,7 @@ mod tests {
 
     #[test]
     fn whoever_is_taken_back_is_as_before_but_for_the_version() {
-        let context = SightingContext {
-            run: 1,
-            order: order(1, 1, 0),
-            scope: &Scope::default(),
-            now_ms: 1,
-        };
-        let before = context.decide(&user("a"), None).write.unwrap();
+        let before = created();
         let now = StoredUser {
             status: Status::Inactive,
             reason: Reason::Deleted,

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod catalogue;
 mod handlers;
 pub mod lost;
+mod reverts;
 pub mod stream;
 pub mod topic;
 pub mod town;

@@ -7,7 +7,6 @@
 )]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::{FailReason, RunMode, RunState};
@@ -22,9 +21,6 @@ use rollcall_store::{AcquiredBatch, RunRecord};
 use serde_json::{Value, json};
 
 const USERS: usize = 60;
-/// How long something is waited for, and how often it is looked for.
-const WAIT_MS_MAX: u64 = 60_000;
-const LOOK_MS: u64 = 50;
 /// How often a batch is leased before the sweeper gives its run up.
 const LEASES_MAX: usize = 20;
 /// When an enumerator is interrupted, and how long the page takes that it waits for then.
@@ -103,24 +99,7 @@ async fn held_and_taken_back() -> World {
     let run = world.approve(&held).await.unwrap();
     assert_eq!(run.state, RunState::Completed, "{run:?}");
 
-    let triggers = world.drive().await.unwrap();
-    world.app.revert(&run.run, "ada").await.unwrap();
-    let mut looks = WAIT_MS_MAX / LOOK_MS;
-    while world
-        .store
-        .revert(&run.run)
-        .await
-        .unwrap()
-        .unwrap()
-        .ended_at_ms
-        .is_none()
-    {
-        assert!(looks > 0, "the revert does not end");
-        looks -= 1;
-        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
-    }
-    triggers.stop().await;
-    world.recorder.check().unwrap();
+    world.take_back(&run.run).await.unwrap();
     world
 }
 

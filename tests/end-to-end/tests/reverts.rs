@@ -7,20 +7,16 @@
 )]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rollcall_core::ids::ObjectId;
 use rollcall_core::run::RunState;
 use rollcall_core::status::{Reason, Status, StoredUser};
 use rollcall_end_to_end::World;
 use rollcall_graph_emulator::Population;
-use rollcall_store::{BegunRevert, LeftAlone, RevertRecord};
+use rollcall_store::{BegunRevert, LeftAlone};
 use serde_json::json;
 
 const USERS: usize = 10_000;
-/// How long the test waits for the end of the revert, and how often it looks.
-const REVERT_MS_MAX: u64 = 180_000;
-const LOOK_MS: u64 = 50;
 
 /// But for what a revert is itself.
 fn as_it_was(user: &StoredUser) -> StoredUser {
@@ -29,17 +25,6 @@ fn as_it_was(user: &StoredUser) -> StoredUser {
         decided_version: None,
         ..user.clone()
     }
-}
-
-async fn taken_back(world: &World, run: &rollcall_core::ids::RunRef) -> RevertRecord {
-    for _ in 0..REVERT_MS_MAX / LOOK_MS {
-        let revert = world.store.revert(run).await.unwrap().unwrap();
-        if revert.ended_at_ms.is_some() {
-            return revert;
-        }
-        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
-    }
-    panic!("the revert of {run} did not end");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,11 +53,8 @@ async fn ten_thousand_users_wrongly_switched_off_are_as_before_with_one_command(
     let is_off = |user: &&StoredUser| user.status == Status::Inactive;
     assert_eq!(off.values().filter(is_off).count(), USERS);
 
-    let triggers = world.drive().await.unwrap();
-    let begun = world.app.revert(&run.run, "ada").await.unwrap();
+    let (begun, revert) = world.take_back(&run.run).await.unwrap();
     assert_eq!(begun, BegunRevert::UnderWay);
-    let revert = taken_back(&world, &run.run).await;
-    triggers.stop().await;
     assert_eq!((revert.restored, revert.left), (USERS as u64, 1));
     let left = world.store.left_by_revert(&run.run).await.unwrap();
     assert_eq!(left[0].why, LeftAlone::Created);

@@ -152,21 +152,7 @@ async fn each_change_of_a_status_is_told_with_what_was_before_and_its_evidence()
     assert_eq!(message.attributes["change"], "switched_off");
     assert_eq!(message.attributes["tenant"], TENANT);
 
-    let triggers = told.world.drive().await.unwrap();
-    told.world.app.revert(&run.run, "ada").await.unwrap();
-    while told
-        .world
-        .store
-        .revert(&run.run)
-        .await
-        .unwrap()
-        .unwrap()
-        .ended_at_ms
-        .is_none()
-    {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    triggers.stop().await;
+    told.world.take_back(&run.run).await.unwrap();
     told.deliver(RECORDS_MAX).await;
     let back = told.told_since(created.len() + since.len());
     let [back] = of(&back, &disabled).try_into().unwrap();
