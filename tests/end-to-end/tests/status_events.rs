@@ -406,6 +406,16 @@ async fn what_is_written_by_hand_is_told_each_time_and_without_the_evidence_of_a
     assert_eq!(once.len(), messages.len(), "SNS would pass on one of two");
 }
 
+/// DynamoDB refuses a request that asks for one key twice, and would for as long as both are delivered together.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_records_with_one_journal_entry_hold_up_nobody() {
+    let (told, mut event) = three_changes().await;
+    let again = event["Records"][0].clone();
+    event["Records"].as_array_mut().unwrap().push(again);
+    let (messages, again) = published(&told, &event, u64::MAX).await;
+    assert_eq!((messages.len(), again), (4, None));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_item_that_is_put_right_is_told_though_nobody_can_read_what_it_was() {
     let (told, mut event) = three_changes().await;
