@@ -1,12 +1,31 @@
 //! A run that was interrupted.
 
+use std::time::Duration;
+
+use rollcall_core::ids::RunRef;
 use rollcall_core::run::RunState;
-use rollcall_end_to_end::sqs_event;
+use rollcall_end_to_end::{World, sqs_event};
 use rollcall_graph_emulator::{Fault, FaultRule};
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::{in_step, mends, tenant_of, users_page};
+
+const LOOK_MS: u64 = 10;
+/// Nothing is said of how fast the machine is: a page that is not kept after a minute never will be.
+const LOOKS_MAX: u64 = 60_000 / LOOK_MS;
+
+/// Waits until a run has kept its pages up to this one.
+async fn is_kept(world: &World, run: &RunRef, page: u32) {
+    for _ in 0..LOOKS_MAX {
+        let record = world.store.run(run).await.unwrap().unwrap();
+        if record.last_page >= page {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+    }
+    panic!("page {page} of run {run} was not kept");
+}
 
 /// idp-scim-sync#48: a first sync panicked before it had written down its state, and every later one tried to
 /// create the same users again.
@@ -27,6 +46,8 @@ async fn a_first_run_that_dies_halfway_is_gone_on_with_and_makes_nobody_twice() 
     let app = world.app.clone();
     let enumerator = tokio::spawn(async move { app.enumerator(event, u64::MAX).await });
     is_asked.await.unwrap();
+    // A page is asked for while the one before it is being kept.
+    is_kept(&world, &run, 2).await;
     enumerator.abort();
     assert!(enumerator.await.unwrap_err().is_cancelled());
     world.graph().clear_faults();
