@@ -1,8 +1,7 @@
 //! An SNS topic on loopback, as far as publishing to it goes, and what it does at a bad moment.
 //! <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,8 +10,9 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+pub use rollcall_sns_wire::Message;
+use rollcall_sns_wire::{entries, published, refusal};
 use rollcall_sync::Topic;
-use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -21,9 +21,6 @@ use crate::calls::Recorder;
 
 /// The topic's ARN.
 const ARN: &str = "arn:aws:sns:us-east-1:000000000000:rollcall-status.fifo";
-/// The most messages of one request, and the most bytes of it.
-const MESSAGES_MAX: usize = 10;
-const BYTES_MAX: usize = 262_144;
 
 /// What a request meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,19 +35,6 @@ pub enum Meets {
     InPart,
     /// It is taken, and its sender dies before the answer comes.
     Death,
-}
-
-/// A message that was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Its group.
-    pub group: String,
-    /// What tells a repetition.
-    pub deduplication: String,
-    /// Its text, read.
-    pub body: Value,
-    /// Its attributes.
-    pub attributes: BTreeMap<String, String>,
 }
 
 /// A running topic. Clones are the same.
@@ -139,91 +123,28 @@ impl TestTopic {
 }
 
 async fn answer(State(topic): State<TestTopic>, body: String) -> Response {
-    let entries = match entries(&body) {
+    let entries = match entries(ARN, &body) {
         Ok(entries) => entries,
-        Err(problem) => return (StatusCode::BAD_REQUEST, refusal(&problem)).into_response(),
+        Err(problem) => {
+            let refused = refusal("InvalidParameter", &problem);
+            return (StatusCode::BAD_REQUEST, refused).into_response();
+        }
     };
     let all: Vec<_> = entries.iter().map(|(id, _)| id.clone()).collect();
     let (meets, taken) = topic.take(entries);
     match meets {
-        Meets::Nothing | Meets::InPart => published(&all, &taken).into_response(),
+        Meets::Nothing | Meets::InPart => {
+            let (taken, failed): (Vec<_>, Vec<_>) =
+                all.into_iter().partition(|id| taken.contains(id));
+            published(&taken, &failed).into_response()
+        }
         Meets::Refused | Meets::LostAnswer => {
-            let problem = "the service is not available";
-            (StatusCode::SERVICE_UNAVAILABLE, refusal(problem)).into_response()
+            let refused = refusal("ServiceUnavailable", "the service is not available");
+            (StatusCode::SERVICE_UNAVAILABLE, refused).into_response()
         }
         Meets::Death => {
             topic.death.notify_one();
             std::future::pending().await
         }
     }
-}
-
-/// The messages of a request, each under its id.
-fn entries(body: &str) -> Result<Vec<(String, Message)>, String> {
-    let mut form: BTreeMap<String, String> = form_urlencoded::parse(body.as_bytes())
-        .into_owned()
-        .collect();
-    let mut take = |name: &str| form.remove(name).ok_or(format!("{name} is missing"));
-    if take("Action")? != "PublishBatch" || take("TopicArn")? != ARN {
-        return Err("another action, or another topic".into());
-    }
-    let mut entries = Vec::new();
-    for number in 1.. {
-        let entry = format!("PublishBatchRequestEntries.member.{number}");
-        let Ok(id) = take(&format!("{entry}.Id")) else {
-            break;
-        };
-        let mut attributes = BTreeMap::new();
-        for number in 1.. {
-            let attribute = format!("{entry}.MessageAttributes.entry.{number}");
-            let Ok(name) = take(&format!("{attribute}.Name")) else {
-                break;
-            };
-            attributes.insert(name, take(&format!("{attribute}.Value.StringValue"))?);
-        }
-        let text = take(&format!("{entry}.Message"))?;
-        let message = Message {
-            group: take(&format!("{entry}.MessageGroupId"))?,
-            deduplication: take(&format!("{entry}.MessageDeduplicationId"))?,
-            body: serde_json::from_str(&text).map_err(|e| e.to_string())?,
-            attributes,
-        };
-        entries.push((id, message));
-    }
-    if entries.is_empty() || entries.len() > MESSAGES_MAX || body.len() > BYTES_MAX {
-        return Err(format!("{} messages, {} bytes", entries.len(), body.len()));
-    }
-    Ok(entries)
-}
-
-const XMLNS: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
-
-fn published(all: &[String], taken: &[String]) -> String {
-    let (mut successful, mut failed) = (String::new(), String::new());
-    for id in all {
-        let written = if taken.contains(id) {
-            write!(
-                successful,
-                "<member><Id>{id}</Id><MessageId>m-{id}</MessageId></member>"
-            )
-        } else {
-            write!(
-                failed,
-                "<member><Id>{id}</Id><Code>InternalError</Code><SenderFault>false</SenderFault></member>"
-            )
-        };
-        // A text takes whatever is written to it.
-        written.unwrap_or_default();
-    }
-    format!(
-        "<PublishBatchResponse xmlns=\"{XMLNS}\"><PublishBatchResult><Successful>{successful}</Successful>\
-         <Failed>{failed}</Failed></PublishBatchResult></PublishBatchResponse>"
-    )
-}
-
-fn refusal(problem: &str) -> String {
-    format!(
-        "<ErrorResponse xmlns=\"{XMLNS}\"><Error><Type>Receiver</Type><Code>ServiceUnavailable</Code>\
-         <Message>{problem}</Message></Error></ErrorResponse>"
-    )
 }

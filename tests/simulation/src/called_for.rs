@@ -59,6 +59,18 @@ impl CalledFor {
                 occurrence: Occurrence::of_event(event),
             };
         };
+        if records.iter().any(|it| it["dynamodb"].is_object()) {
+            // A part of the stream: for those whose users it tells of.
+            let keys = records
+                .iter()
+                .filter_map(|it| it["dynamodb"]["Keys"]["pk"]["S"].as_str());
+            let names = keys.filter_map(|key| key.split('#').next());
+            return Self {
+                tenants: Some(names.map(str::to_owned).collect()),
+                run: None,
+                occurrence: None,
+            };
+        }
         let bodies = records.iter().filter_map(|it| it["body"].as_str());
         let bells: Vec<Value> = bodies
             .filter_map(|it| serde_json::from_str(it).ok())

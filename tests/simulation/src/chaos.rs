@@ -136,6 +136,11 @@ impl Chaos {
         self.on.store(on, Ordering::Relaxed);
     }
 
+    /// Whether calls are refused, and not merely late.
+    pub(crate) fn is_stormy(&self) -> bool {
+        self.is_on() && self.story != Story::Clear
+    }
+
     pub(crate) fn is_on(&self) -> bool {
         self.on.load(Ordering::Relaxed)
     }
@@ -230,6 +235,11 @@ impl Chaos {
         (count > 0 && dice.per_mille(self.weather().unprocessed)).then(|| dice.index(count))
     }
 
+    /// Whether the topic takes a part of a request.
+    pub(crate) fn takes_in_part(&self, dice: &Dice) -> bool {
+        dice.per_mille(self.weather().unprocessed)
+    }
+
     pub(crate) fn fate(
         &self,
         dice: &Dice,
@@ -238,11 +248,14 @@ impl Chaos {
         limit_ms: u64,
     ) -> Fate {
         let weather = self.weather();
-        let of_writes = dice.per_mille(weather.at_writes);
+        // The publisher writes nothing.
+        let of_writes = function != Function::Publisher && dice.per_mille(weather.at_writes);
         // A worker makes a dozen calls, a finalizer three or four dozen; a third of them writes at
         // most. The first write takes the lease, the last of a finalizer's carry the plan out.
         let (of, last) = match (of_writes, function) {
-            (false, Function::Worker) => dice.of([(Of::Calls, 5), (Of::Calls, 5), (Of::Calls, 30)]),
+            (false, Function::Worker | Function::Publisher) => {
+                dice.of([(Of::Calls, 5), (Of::Calls, 5), (Of::Calls, 30)])
+            }
             (false, _) => dice.of([(Of::Calls, 10), (Of::Calls, 30), (Of::Calls, 60)]),
             (true, Function::Finalizer) => {
                 let plan = (Of::LastWrites, 6);
@@ -258,7 +271,7 @@ impl Chaos {
                 weather.dies.max(weather.plan_dies),
                 weather.freezes.max(weather.plan_freezes),
             ),
-            Function::Enumerator | Function::Worker => (weather.dies, weather.freezes),
+            _ => (weather.dies, weather.freezes),
         };
         let at = At {
             nth: u32::try_from(dice.between(1, last)).unwrap_or(1),

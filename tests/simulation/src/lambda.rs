@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rollcall_ambient::Clock;
 use rollcall_core::ids::ObjectId;
-use rollcall_sync::{App, HandlerError, stop_at_ms};
+use rollcall_sync::{HandlerError, stop_at_ms};
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep_until};
 use uuid::Uuid;
@@ -28,6 +28,7 @@ pub(crate) enum Function {
     Enumerator,
     Worker,
     Finalizer,
+    Publisher,
 }
 
 impl fmt::Display for Function {
@@ -36,6 +37,7 @@ impl fmt::Display for Function {
             Self::Enumerator => "enumerator",
             Self::Worker => "worker",
             Self::Finalizer => "finalizer",
+            Self::Publisher => "publisher",
         })
     }
 }
@@ -281,7 +283,6 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         began_ms: world.now_ms(),
         called_at_ms,
     });
-    let app = world.app(skew_ms);
     // Lambda tells the deadline by its own clock; the function compares it with the machine's.
     let deadline_ms = world.now_ms() + limit_ms;
     let stop_at_ms = stop_at_ms(called_at_ms, deadline_ms);
@@ -289,7 +290,7 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
     INVOCATION
         .scope(within, async {
             world.tell(|| format!("is called: {event}"));
-            let ended = run(world, &invocation, app, event, stop_at_ms, limit_ms).await;
+            let ended = run(world, &invocation, (event, skew_ms), stop_at_ms, limit_ms).await;
             world.mark("calls of functions");
             if matches!(ended, Ended::CutOff) {
                 world.mark("fault: cut off at the time limit");
@@ -323,16 +324,17 @@ fn rang_for_what_it_gave_back(world: &World, invocation: &Invocation, ended: &En
 async fn run(
     world: &Arc<World>,
     invocation: &Arc<Invocation>,
-    app: App,
-    event: Value,
+    (event, skew_ms): (Value, i64),
     stop_at_ms: u64,
     limit_ms: u64,
 ) -> Ended {
     let step = async {
+        let app = || world.app(skew_ms);
         match invocation.function {
-            Function::Enumerator => app.enumerator(event, stop_at_ms).await,
-            Function::Worker => app.worker(event, stop_at_ms).await,
-            Function::Finalizer => app.finalizer(event, stop_at_ms).await,
+            Function::Enumerator => app().enumerator(event, stop_at_ms).await,
+            Function::Worker => app().worker(event, stop_at_ms).await,
+            Function::Finalizer => app().finalizer(event, stop_at_ms).await,
+            Function::Publisher => world.outlet(skew_ms).publisher(event, stop_at_ms).await,
         }
     };
     let mut step = pin!(step);
@@ -373,7 +375,11 @@ where
             }
             *lock(&invocation.thaws_at) = None;
         }
-        if world.is_over() {
+        let is_over = match invocation.function {
+            Function::Publisher => world.has_ended(),
+            Function::Enumerator | Function::Worker | Function::Finalizer => world.is_over(),
+        };
+        if is_over {
             return Poll::Ready(Ended::Died);
         }
         match step.as_mut().poll(context) {

@@ -9,6 +9,7 @@
 //! - [`world`](mod@world): the services, the clocks, the truth;
 //! - `weather`, `chaos`: how much goes wrong; `lambda`, `queues`, `dynamo`, `spoiled`,
 //!   `graph`: what goes wrong, and where;
+//! - `stream`, `publisher`, `topic`: what the application is told, and what goes wrong in between;
 //! - `tenants`, `churn`, `person`, `operator`, `hands`, `schedules`, `story`: what people do, what fires by
 //!   itself, and in which order;
 //! - `checks`, `oracle`, `logs`: what must be true;
@@ -34,11 +35,14 @@ mod mirror;
 mod operator;
 mod oracle;
 mod person;
+mod publisher;
 mod queues;
 mod schedules;
 mod spoiled;
 mod story;
+mod stream;
 mod tenants;
+mod topic;
 mod trace;
 mod weather;
 pub mod world;

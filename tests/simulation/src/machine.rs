@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_async::time::TimeSource;
 use rollcall_ambient::Ambient;
 use rollcall_store::{Store, TableNames};
-use rollcall_sync::{App, Pace};
+use rollcall_sync::{App, Outlet, Pace};
 
 use crate::graph::Road;
 use crate::item::Table;
@@ -33,6 +33,15 @@ impl World {
         App::new(self.store(skew_ms), queues, self.secrets.clone(), ambient)
             .over(Arc::new(Road(Arc::clone(self))))
             .at_pace(self.pace())
+    }
+
+    /// The outlet on a machine whose clock is off.
+    pub(crate) fn outlet(self: &Arc<Self>, skew_ms: i64) -> Outlet {
+        Outlet {
+            store: self.store(skew_ms),
+            topic: crate::topic::topic(self, SimClock::new(self, skew_ms)),
+            ambient: self.ambient_at(skew_ms),
+        }
     }
 
     fn pace(&self) -> Pace {

@@ -16,6 +16,7 @@ use crate::hands;
 use crate::lambda::{Ended, Function};
 use crate::operator;
 use crate::person;
+use crate::publisher;
 use crate::queues::call;
 use crate::schedules;
 use crate::weather::{Story, Theme};
@@ -78,6 +79,9 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
     sweeper.abort();
     if !world.is_over() && world.dice.per_mille(150) {
         schedules::follow(world, &store).await?;
+    }
+    if !world.is_over() {
+        publisher::follow(world).await;
     }
     Ok(())
 }

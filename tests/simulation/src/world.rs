@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::chaos::Chaos;
 use crate::checks::Checks;
+use crate::checks::told::Told;
 use crate::dice::Dice;
 use crate::graph::{Lasting, ORIGIN};
 use crate::item::{Item, Place, Table};
@@ -23,6 +24,7 @@ use crate::lambda::{Function, Invocation};
 use crate::logs::Logs;
 use crate::marks::Marks;
 use crate::mirror::Mirror;
+use crate::stream::Stream;
 use crate::tenants::SimTenant;
 use crate::trace::Trace;
 use crate::weather::{Story, Theme};
@@ -59,6 +61,9 @@ pub(crate) struct World {
     pub(crate) tenants: Vec<SimTenant>,
     pub(crate) mirror: Mutex<Mirror>,
     pub(crate) checks: Mutex<Checks>,
+    /// What the directory's stream has told, and what the application was told of it.
+    pub(crate) stream: Mutex<Stream>,
+    pub(crate) told: Mutex<Told>,
     pub(crate) lasting: Mutex<Lasting>,
     /// The tokens of the transactions that are on their way.
     pub(crate) in_flight: Mutex<BTreeSet<String>>,
@@ -69,6 +74,7 @@ pub(crate) struct World {
     trace: Mutex<Trace>,
     violation: Mutex<Option<Violation>>,
     over: AtomicBool,
+    syncs_over: AtomicBool,
     store_has_lied: AtomicBool,
     /// In milliseconds since 1970; 0 if not yet.
     graph_failed_ms: AtomicU64,
@@ -81,6 +87,7 @@ pub(crate) struct World {
     /// By function: when an invocation is cut off, and when a message comes again.
     limits_ms: [u64; 3],
     visibility_ms: [u64; 3],
+    publisher_limit_ms: AtomicU64,
     /// How often the sweeper is called, in milliseconds.
     pub(crate) sweep_ms: u64,
     pub(crate) secrets: Secrets,
@@ -157,6 +164,8 @@ impl World {
             tenants,
             mirror: Mutex::default(),
             checks: Mutex::default(),
+            stream: Mutex::default(),
+            told: Mutex::default(),
             lasting: Mutex::default(),
             in_flight: Mutex::default(),
             tokens: Mutex::default(),
@@ -165,6 +174,7 @@ impl World {
             trace: Mutex::new(Trace::new(traced)),
             violation: Mutex::new(None),
             over: AtomicBool::new(false),
+            syncs_over: AtomicBool::new(false),
             store_has_lied: AtomicBool::new(false),
             graph_failed_ms: AtomicU64::new(0),
             calm_since_ms: AtomicU64::new(0),
@@ -177,6 +187,7 @@ impl World {
                 dice.of([lapsed_ms, lapsed_ms.max(2 * ms), lapsed_ms.max(6 * ms)])
             }),
             limits_ms,
+            publisher_limit_ms: AtomicU64::new(0),
             // As the template has it, or so often that a lease which lapsed is seen soon.
             sweep_ms: if is_late {
                 dice.of([5_000, 20_000, 300_000])
@@ -212,12 +223,20 @@ impl World {
     /// When an invocation is cut off. In the calm nobody is cut off in the middle of a call: what that
     /// leaves is found by the sweeper, and in the calm there is none.
     pub(crate) fn limit_ms(&self, function: Function) -> u64 {
-        let limit_ms = self.limits_ms[function as usize];
+        let limit_ms = match self.limits_ms.get(function as usize) {
+            Some(limit_ms) => *limit_ms,
+            None => self.publisher_limit_ms.load(Ordering::Relaxed),
+        };
         if self.chaos.is_on() {
             limit_ms
         } else {
             limit_ms.max(CALM_LIMIT_MS)
         }
+    }
+
+    /// From now on the publisher is cut off after so long, in milliseconds.
+    pub(crate) fn publish_with_limit(&self, limit_ms: u64) {
+        self.publisher_limit_ms.store(limit_ms, Ordering::Relaxed);
     }
 
     pub(crate) fn visibility_ms(&self, function: Function) -> u64 {
@@ -342,6 +361,7 @@ impl World {
             let put = |(place, item)| mirror.put(place, item, now_ms);
             writes.into_iter().map(put).collect()
         };
+        lock(&self.stream).extend(&changes);
         crate::checks::applied(self, &changes, invocation);
     }
 
@@ -381,7 +401,17 @@ impl World {
         self.over.store(true, Ordering::Relaxed);
     }
 
+    /// No sync goes on any more.
+    pub(crate) fn end_syncs(&self) {
+        self.syncs_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the syncs are over.
     pub(crate) fn is_over(&self) -> bool {
+        self.has_ended() || self.syncs_over.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
 }

@@ -7,7 +7,7 @@ use simulation::many::{Options, Report, Seeds, run};
 const SEEDS: u64 = 400;
 
 /// What has to happen within them, so that a world in which nothing happens is no proof.
-const CORNERS: [&str; 46] = [
+const CORNERS: [&str; 51] = [
     "fault: Graph is stale about a user",
     "fault: a call applied late",
     "fault: a call applied, its answer lost",
@@ -23,6 +23,9 @@ const CORNERS: [&str; 46] = [
     "fault: cut off at the time limit",
     "fault: the list of batches read empty",
     "fault: a removal told again",
+    "fault: a part of a request taken",
+    "fault: a part of the stream delivered twice",
+    "fault: the topic is down",
     "generations begun again",
     "delta runs COMPLETED",
     "calm deltas",
@@ -54,6 +57,8 @@ const CORNERS: [&str; 46] = [
     "users reactivated",
     "users updated",
     "users decided about by a person",
+    "status events told",
+    "status events told again",
 ];
 
 #[expect(clippy::unwrap_used, reason = "what does not work here fails the test")]

@@ -13,6 +13,7 @@ mod plans;
 mod runs;
 pub(crate) mod starts;
 mod step;
+pub(crate) mod told;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -76,6 +77,9 @@ pub(crate) fn applied(world: &World, changes: &[Change], invocation: Option<&Inv
         invocation,
         now_ms: world.now_ms(),
     };
+    if invocation.is_some_and(|it| it.function == Function::Publisher) {
+        look.violate("status events: the publisher writes nothing", "a write");
+    }
     for change in changes {
         look.change(change);
     }
