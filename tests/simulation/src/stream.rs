@@ -1,8 +1,7 @@
 //! The directory's stream: what Lambda delivers to the publisher of each write of a user.
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html>
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
+use dynoxide::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::dice::Dice;
@@ -56,24 +55,22 @@ impl Stream {
             else {
                 continue;
             };
-            let mut item = change.after.clone();
-            let key = json!({ "S": dice.uuid().to_string() });
-            if let Ok(key) = serde_json::from_value(key) {
-                item.insert("sk".into(), key);
-            }
-            let oddity = if dice.per_mille(500) {
-                json!({ "OldImage": item })
-            } else {
+            let (mut item, id) = (change.after.clone(), dice.uuid().to_string());
+            let keys = json!({ "pk": { "S": change.place.pk }, "sk": { "S": id } });
+            item.insert("sk".into(), AttributeValue::S(id));
+            let mut oddity = json!({ "OldImage": item, "Keys": keys });
+            if dice.per_mille(500) {
                 let lost = dice.of(["status", "reason", "version", "sync_run", "pk"]);
                 item.remove(lost);
-                json!({ "NewImage": item, "OldImage": item })
-            };
-            self.push(What::Oddity(oddity));
+                oddity["NewImage"] = json!(item);
+            }
             // It comes between others.
             let at = dice.index(self.records.len());
-            if let Some(last) = self.records.pop() {
-                self.records.insert(at, last);
-            }
+            let what = What::Oddity(oddity);
+            self.records.insert(at, Record { number: 0, what });
+        }
+        for (number, record) in (1..).zip(&mut self.records) {
+            record.number = number;
         }
     }
 
@@ -100,12 +97,11 @@ impl Record {
     }
 
     fn shard(&self, shards: u64) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        match &self.what {
-            What::Write(change, _) => change.place.hash(&mut hasher),
-            What::Oddity(_) => self.number.hash(&mut hasher),
-        }
-        hasher.finish() % shards
+        let key = match &self.what {
+            What::Write(change, _) => change.place.sk.as_str(),
+            What::Oddity(images) => images["Keys"]["sk"]["S"].as_str().unwrap_or_default(),
+        };
+        key.bytes().map(u64::from).sum::<u64>() % shards
     }
 
     fn event(&self) -> Value {

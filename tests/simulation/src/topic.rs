@@ -60,13 +60,17 @@ async fn exchange(world: &Arc<World>, body: String) -> Result<HttpResponse, Conn
     if let Some(invocation) = &invocation {
         invocation.step(world, Moment::Before, false).await;
     }
-    let fault = world.chaos.wire_fault(&world.dice, "PublishBatch");
+    let is_down = lock(&world.told).topic_is_down_until_ms > world.now_ms();
+    let fault = if is_down {
+        None
+    } else {
+        world.chaos.wire_fault(&world.dice, "PublishBatch")
+    };
     if let Some(fault) = &fault {
         world.tell(|| format!("!! SNS: {fault}"));
         world.mark(fault.mark());
     }
     world.travel().await;
-    let is_down = lock(&world.told).topic_is_down_until_ms > world.now_ms();
     let reply = match fault {
         _ if is_down => {
             world.mark("fault: the topic is down");

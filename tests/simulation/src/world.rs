@@ -76,6 +76,7 @@ pub(crate) struct World {
     over: AtomicBool,
     syncs_over: AtomicBool,
     store_has_lied: AtomicBool,
+    journal_has_lied: AtomicBool,
     /// In milliseconds since 1970; 0 if not yet.
     graph_failed_ms: AtomicU64,
     calm_since_ms: AtomicU64,
@@ -176,6 +177,7 @@ impl World {
             over: AtomicBool::new(false),
             syncs_over: AtomicBool::new(false),
             store_has_lied: AtomicBool::new(false),
+            journal_has_lied: AtomicBool::new(false),
             graph_failed_ms: AtomicU64::new(0),
             calm_since_ms: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
@@ -313,6 +315,13 @@ impl World {
     pub(crate) fn store_lies(&self, mark: &'static str) {
         self.mark(mark);
         self.store_has_lied.store(true, Ordering::Relaxed);
+        self.journal_has_lied.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something has read otherwise than it was written since the syncs were over: what the publisher reads
+    /// is the journal.
+    pub(crate) fn journal_has_lied(&self) -> bool {
+        self.journal_has_lied.load(Ordering::Relaxed)
     }
 
     pub(crate) fn store_has_lied(&self) -> bool {
@@ -404,6 +413,7 @@ impl World {
     /// No sync goes on any more.
     pub(crate) fn end_syncs(&self) {
         self.syncs_over.store(true, Ordering::Relaxed);
+        self.journal_has_lied.store(false, Ordering::Relaxed);
     }
 
     /// Whether the syncs are over.

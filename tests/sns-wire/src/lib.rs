@@ -1,8 +1,9 @@
 //! SNS on the wire, as far as publishing to a topic goes: for whatever stands in a topic's place in tests.
 //! <https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>
 //!
-//! It promises to refuse what SNS refuses of a request, and to answer in its words. It never keeps anything, and
-//! knows no fault: what becomes of a message is its caller's to decide.
+//! It promises to refuse another request, too many messages, too many bytes, and ids that are there twice, and to
+//! answer in SNS's words. It never keeps anything, and knows no fault: what becomes of a message is its caller's to
+//! decide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

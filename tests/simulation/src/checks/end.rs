@@ -38,17 +38,20 @@ pub(crate) fn completed(world: &World, tenant: &SimTenant, before: u64, may_fail
 pub(crate) fn active_but_gone(world: &World, tenant: &SimTenant) -> bool {
     let mirror = lock(&world.mirror);
     let directory = tenant.graph.directory();
-    users(&mirror, tenant)
+    users(world, &mirror, tenant)
         .iter()
         .any(|(id, item)| text(item, "status") == "ACTIVE" && directory.get(*id).is_none())
 }
 
-fn users<'a>(mirror: &'a Mirror, tenant: &SimTenant) -> BTreeMap<Uuid, &'a Item> {
+fn users<'a>(world: &World, mirror: &'a Mirror, tenant: &SimTenant) -> BTreeMap<Uuid, &'a Item> {
     let prefix = format!("{}#", tenant.name);
     let users = mirror.partitions(Table::Directory, &prefix);
     let mut by_id = BTreeMap::new();
     for (place, item) in users {
-        by_id.insert(Uuid::try_parse(&place.sk).unwrap_or_default(), item);
+        let id = Uuid::try_parse(&place.sk).unwrap_or_default();
+        if by_id.insert(id, item).is_some() {
+            world.violate(EQUAL, format!("{}: {id} is there twice", tenant.name));
+        }
     }
     by_id
 }
@@ -74,7 +77,7 @@ pub(crate) fn was_delta(world: &World, tenant: &SimTenant, number: u64) -> bool 
 pub(crate) fn equals(world: &World, tenant: &SimTenant, sparse_since_ms: Option<u64>) {
     let mirror = lock(&world.mirror);
     let checks = lock(&world.checks);
-    let stored = users(&mirror, tenant);
+    let stored = users(world, &mirror, tenant);
     let scope = tenant.scope();
     let oracle = lock(&tenant.oracle);
     let mut wrong = Vec::new();

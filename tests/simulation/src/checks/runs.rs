@@ -293,7 +293,10 @@ impl Look<'_> {
         let head = Place::coordination(format!("head#{}", run.0), "head".into());
         let head = self.mirror.get(&head);
         let is_baseline = head.and_then(|head| number(head, "last_full_run")) == Some(run.1);
-        if is_baseline == self.is_delta(run) {
+        let of_run = self.run_item(run).map(|item| json(item, "totals"));
+        let seen = of_run.and_then(|totals| totals["users_seen"].as_u64());
+        let is_number = head.and_then(|head| number(head, "last_full_seen")) == seen;
+        if is_baseline == self.is_delta(run) || (is_baseline && !is_number) {
             let detail = format!("{}/{}: a baseline: {is_baseline}", run.0, run.1);
             self.violate("invariant 2: a completed full run is the baseline", &detail);
         }
@@ -324,7 +327,12 @@ impl Look<'_> {
             .map(|name| of("deactivated", name))
             .sum();
         let seen = totals["users_seen"].as_u64().unwrap_or_default();
-        if told != true_ones || gone != gone_told || told.iter().sum::<u64>() > seen {
+        // Which is counted anew from the pages when it is stored.
+        let plan = Place::coordination(format!("plan#{}", run.0), format!("{:010}", run.1));
+        let plan = self.mirror.get(&plan);
+        let is_seen = plan.and_then(|plan| number(plan, "users_seen")) == Some(seen);
+        let is_whole = is_seen && told.iter().sum::<u64>() <= seen;
+        if told != true_ones || gone != gone_told || !is_whole {
             let detail = format!(
                 "{}/{} tells of {told:?} and {gone_told} off of {seen} seen; it was {true_ones:?} \
                  and {gone}",

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use rollcall_sns_wire::Message;
 use serde_json::{Value, json};
 
-use crate::item::{Item, Place, Table, number, text, text_if_any};
+use crate::item::{Item, Table, number, text, text_if_any};
 use crate::mirror::Change;
 use crate::stream::{What, is_of_status, tenant_of};
 use crate::tenants::NAME_MARK;
@@ -21,7 +22,7 @@ pub(crate) struct Told {
     /// The records that came at least once.
     records: BTreeSet<u64>,
     /// Of each user the highest version, and his status then: what an application goes by.
-    users: BTreeMap<Place, (u64, String)>,
+    users: BTreeMap<(String, String), (u64, String)>,
 }
 
 /// Looks at a message that the topic passes on.
@@ -53,10 +54,12 @@ pub(crate) fn passed_on(world: &World, message: &Message) {
     } else {
         "status events told again"
     });
-    let version = number_of(&change.after);
-    let known = told.users.entry(change.place.clone()).or_default();
+    let of_body = |name: &str| message.body[name].as_str().unwrap_or_default().to_owned();
+    let version = message.body["version"].as_u64().unwrap_or_default();
+    let whose = (of_body("tenant"), of_body("id"));
+    let known = told.users.entry(whose).or_default();
     if version >= known.0 {
-        *known = (version, text(&change.after, "status").to_owned());
+        *known = (version, of_body("status"));
     }
 }
 
@@ -84,6 +87,8 @@ fn is_other(
         (_, "ACTIVE") => "switched_on",
         _ => "switched_off",
     };
+    let at = i64::try_from(number(after, "status_at").unwrap_or_default());
+    let at = Timestamp::from_millisecond(at.unwrap_or_default()).unwrap_or_default();
     let expected = [
         ("schema", json!(1)),
         ("tenant", json!(tenant)),
@@ -93,17 +98,23 @@ fn is_other(
         ("reason", json!(text(after, "reason"))),
         ("change", json!(became)),
         ("before", standing),
+        ("at", json!(at.to_string())),
     ];
     if let Some((name, _)) = expected.iter().find(|(name, value)| body[*name] != *value) {
         return Some(name);
     }
+    // And the cause.
+    if body.as_object().map_or(0, serde_json::Map::len) != expected.len() + 1 {
+        return Some("a field more");
+    }
     let filters = ["tenant", "change", "status", "reason"];
-    let attribute = |name: &str| message.attributes.get(name).map(String::as_str);
-    if let Some(name) = filters
-        .into_iter()
-        .find(|name| attribute(name) != body[*name].as_str())
-    {
-        return Some(name);
+    let of_body = filters.map(|name| (name.to_owned(), body[name].as_str().unwrap_or_default()));
+    let attributes = message.attributes.iter();
+    let attributes: BTreeMap<_, _> = attributes
+        .map(|(name, value)| (name.clone(), value.as_str()))
+        .collect();
+    if attributes != BTreeMap::from(of_body) {
+        return Some("an attribute");
     }
     let text = body.to_string();
     if text.contains(NAME_MARK) || text.contains('@') {
@@ -113,26 +124,31 @@ fn is_other(
         return Some("group");
     }
     // What was read of the journal may not be what was written.
-    let is_cause = world.store_has_lied() || is_cause(&body["cause"], entry);
+    let is_cause = world.journal_has_lied() || is_cause(&body["cause"], entry, after);
     (!is_cause || !is_of_status(change)).then_some("cause")
 }
 
-/// Whether a cause is what the journal has.
-fn is_cause(cause: &Value, entry: Option<&Item>) -> bool {
+/// Whether a cause is what the journal has, and all of it.
+fn is_cause(cause: &Value, entry: Option<&Item>, after: &Item) -> bool {
     let Some(entry) = entry else {
         return cause.is_null();
     };
     let evidence = text_if_any(entry, "evidence");
-    match cause["kind"].as_str() {
-        Some("revert") => cause["run"].as_u64() == number(entry, "reverted"),
-        Some("person") => cause["decision"] == crate::item::json(entry, "decision"),
-        Some("plan") => evidence.is_some() && cause["evidence"].as_str() == evidence,
-        Some("sighting") => {
-            let is_by_hand = entry.contains_key("by");
-            !is_by_hand && evidence.is_none() && cause["run"].is_u64() && cause["seen"].is_string()
-        }
-        _ => false,
-    }
+    let expected = if let Some(run) = number(entry, "reverted") {
+        json!({ "kind": "revert", "run": run })
+    } else if entry.contains_key("by") {
+        json!({ "kind": "person", "decision": crate::item::json(entry, "decision") })
+    } else if let Some(evidence) = evidence {
+        let run: Option<u64> = text(entry, "pk")
+            .split('#')
+            .nth(2)
+            .and_then(|it| it.parse().ok());
+        json!({ "kind": "plan", "run": run, "evidence": evidence })
+    } else {
+        let seen = text(after, "sync_order").replace('.', "/");
+        json!({ "kind": "sighting", "run": number(after, "sync_run"), "seen": seen })
+    };
+    *cause == expected
 }
 
 /// At the end of the stream each change was told, and who goes by the highest version knows how everybody stands.
@@ -149,7 +165,8 @@ pub(crate) fn all(world: &World) {
         }
     }
     for (place, item) in mirror.partitions(Table::Directory, "") {
-        let known = told.users.get(place).map(|(_, status)| status.as_str());
+        let whose = (tenant_of(place).to_owned(), place.sk.clone());
+        let known = told.users.get(&whose).map(|(_, status)| status.as_str());
         if known != Some(text(item, "status")) {
             let detail = format!("{place} is taken for {known:?}");
             return world.violate("status events: the highest version has the say", detail);
