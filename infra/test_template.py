@@ -127,6 +127,8 @@ WATCHED = {
     "FailedRuns",
     "StartsLeftOut",
     "StatusEventsUnreadable",
+    "ServiceProvidersBehind",
+    "AccountsLeft",
     "WrongScans",
     "UsersDeactivated",
     "FencedWrites",

@@ -8,11 +8,13 @@ use rollcall_ambient::Ambient;
 use rollcall_aws::Aws;
 use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::scope::Scope;
+use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::{Implied, Reason};
 use rollcall_core::user::GraphUser;
 use rollcall_graph::{GraphClient, GraphError, PageAt};
+use rollcall_scim::ScimError;
 use rollcall_store::Store;
-use rollcall_sync::{Secrets, graph_client};
+use rollcall_sync::{Secrets, graph_client, scim_client};
 use serde::Serialize;
 
 use super::tenant;
@@ -37,6 +39,9 @@ struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     groups: Vec<Group>,
     page: Option<Page>,
+    /// Whether the service provider answers what it is asked first; left out if the tenant has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scim: Option<bool>,
     error: Option<String>,
 }
 
@@ -107,6 +112,7 @@ pub(crate) async fn run(
         count: None,
         groups: Vec::new(),
         page: None,
+        scim: None,
         error: None,
     };
     let exit = match ask(&graph, &settings.scope, &mut report).await {
@@ -124,11 +130,10 @@ pub(crate) async fn run(
             Exit::Failed
         }
         Ok(()) => {
-            report.ok = true;
             if store.end_rest(id).await? {
                 eprintln!("tenant {id}: its last run failed; the schedules start its runs again");
             }
-            Exit::Done
+            reach(&settings, &secrets, ambient, &mut report).await
         }
         Err(error) => {
             match &error {
@@ -151,6 +156,34 @@ pub(crate) async fn run(
         output.text(report.table())?;
     }
     Ok(exit)
+}
+
+/// What a telling asks the service provider first, if the tenant has one.
+async fn reach(
+    settings: &TenantSettings,
+    secrets: &Secrets,
+    ambient: &Ambient,
+    report: &mut Report,
+) -> Exit {
+    let Some(target) = &settings.scim else {
+        report.ok = true;
+        return Exit::Done;
+    };
+    let reached = match scim_client(target, secrets, ambient) {
+        Ok(client) => client.reach().await,
+        Err(error) => Err(error),
+    };
+    report.ok = reached.is_ok();
+    report.scim = Some(report.ok);
+    let Err(error) = reached else {
+        return Exit::Done;
+    };
+    eprintln!("error: tenant {}: {error}", settings.id);
+    report.error = Some(error.to_string());
+    match error {
+        ScimError::Unavailable { .. } => Exit::Unexpected,
+        ScimError::Denied { .. } | ScimError::Refused { .. } => Exit::Failed,
+    }
 }
 
 /// Whether Graph is there and says no, or something else is in the way.
@@ -222,6 +255,9 @@ impl Report {
                 or_dash(self.count.map(grouped)),
             ],
         ]);
+        if self.scim.is_some() {
+            table.add_row(["service provider answers".to_owned(), yes(self.scim)]);
+        }
         for group in &self.groups {
             let more = if group.more == Some(true) {
                 ", more follow"

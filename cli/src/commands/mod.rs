@@ -11,10 +11,15 @@ pub(crate) mod sync;
 pub(crate) mod tenant;
 pub(crate) mod user;
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use rollcall_core::ids::TenantId;
 use rollcall_store::{Store, TenantRecord};
+use tokio::time::sleep;
 
 use crate::exit::bad_input;
+use crate::local::Stack;
 
 /// A tenant that is synced.
 ///
@@ -48,6 +53,52 @@ fn operator() -> String {
     let mut set = names.filter_map(|name| std::env::var(name).ok());
     set.find(|name| !name.is_empty())
         .unwrap_or_else(|| "somebody on this machine".to_owned())
+}
+
+/// The longest that a service provider is waited for, in milliseconds: a first telling of some ten thousand users.
+const TELLING_MS_MAX: u64 = 1_800_000;
+/// The pause between two looks whether it has been told.
+const TELLING_LOOK_MS: u64 = 60;
+
+/// Waits until the service providers of these tenants have been told, where the functions are driven here; whoever
+/// could not be told is named.
+async fn see_told(stack: &Stack, tenants: &BTreeSet<TenantId>) -> anyhow::Result<()> {
+    if stack.is_deployed() {
+        return Ok(());
+    }
+    let (store, ambient) = (stack.store(), stack.ambient());
+    for tenant in tenants {
+        let record = store.tenant(tenant).await?;
+        let tells = record.is_some_and(|it| it.settings.scim.is_some() && !it.removed);
+        if !tells {
+            continue;
+        }
+        let until_ms = ambient.now_ms() + TELLING_MS_MAX;
+        while store.head(tenant).await?.is_to_be_told(ambient.now_ms()) {
+            if ambient.now_ms() >= until_ms {
+                break;
+            }
+            sleep(Duration::from_millis(TELLING_LOOK_MS)).await;
+        }
+        let told = store.scim(tenant).await?;
+        let is_due = store.head(tenant).await?.scim_due_at_ms.is_some();
+        if told.left > 0 || (is_due && told.failed_in_a_row > 0) {
+            eprintln!(
+                "warning: tenant {tenant}: its service provider was not told of everybody; see the log for \
+                 scim_failed and scim_account_left; it is told again by the next `sync` and by `serve`"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Has a tenant's service provider told of what no run has changed, if it has one: by the next sweep.
+async fn want_told(stack: &Stack, tenant: &TenantRecord) -> anyhow::Result<()> {
+    if tenant.settings.scim.is_some() {
+        let now_ms = stack.ambient().now_ms();
+        stack.store().want_scim(&tenant.settings.id, now_ms).await?;
+    }
+    Ok(())
 }
 
 fn unknown_tenant(id: &TenantId) -> anyhow::Error {

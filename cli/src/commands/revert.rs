@@ -1,5 +1,6 @@
 //! `revert`: takes a run's changes back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use rollcall_store::{BegunRevert, RevertRecord, Store, Survey};
 use rollcall_sync::Secrets;
 use tokio::time::sleep;
 
-use super::operator;
+use super::{operator, see_told};
 use crate::engine::Engine;
 use crate::exit::{Exit, bad_input};
 use crate::local::Place;
@@ -52,6 +53,9 @@ pub(crate) async fn run(
             ))),
             BegunRevert::Refused(survey) => Err(refused(run, &survey)),
         };
+        if reverted.is_ok() {
+            see_told(&stack, &BTreeSet::from([run.tenant.clone()])).await?;
+        }
         engine.stop().await;
         let left = store.left_by_revert(run).await?;
         RevertView::of(&reverted?, left)

@@ -8,7 +8,7 @@ use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_store::{Store, TenantRecord};
 use rollcall_sync::{Secrets, graph_client};
 
-use super::tenant;
+use super::{see_told, tenant};
 use crate::args::SyncOptions;
 use crate::engine::Engine;
 use crate::exit::{Exit, bad_input};
@@ -94,7 +94,8 @@ async fn chosen(store: &Store, only: Vec<TenantId>) -> anyhow::Result<Vec<Tenant
     Ok(tenants)
 }
 
-/// Watches the runs and prints each at its end. Gives the worst of the ends.
+/// Watches the runs and prints each at its end, and waits until their service providers have been told. Gives the
+/// worst of the ends.
 pub(super) async fn see_to_their_ends(
     stack: &Stack,
     runs: &[RunRef],
@@ -122,5 +123,7 @@ pub(super) async fn see_to_their_ends(
             output.text(trouble)?;
         }
     }
+    let tenants: BTreeSet<_> = runs.iter().map(|run| run.tenant.clone()).collect();
+    see_told(stack, &tenants).await?;
     Ok(exit)
 }

@@ -6,7 +6,7 @@ use rollcall_core::ids::TenantId;
 use rollcall_core::settings::TenantSettings;
 use rollcall_store::{PutTenant, Store};
 
-use super::{check, tenant};
+use super::{check, tenant, want_told};
 use crate::args::TenantCommand;
 use crate::exit::{Exit, bad_input};
 use crate::local::Place;
@@ -53,6 +53,8 @@ async fn put(file: &Path, place: &Place, output: &Output) -> anyhow::Result<Exit
             PutTenant::Same => "same",
         };
         let stored = tenant(store, &settings.id).await?;
+        // Also if nothing changed: perhaps its token did.
+        want_told(&stack, &stored).await?;
         tell(output, settings.id.clone(), result, stored.revision)?;
     }
     stack.close().await;

@@ -7,10 +7,10 @@ use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::status::{Status, StoredUser};
 use rollcall_store::{Decided, HoldDecision, Store};
 
-use super::{operator, tenants_ever};
+use super::{operator, tenants_ever, want_told};
 use crate::args::{UserCommand, Who};
 use crate::exit::{Exit, bad_input};
-use crate::local::Place;
+use crate::local::{Place, Stack};
 use crate::output::Output;
 use crate::output::explain::{Beside, Explained, deciding_run};
 use crate::output::history::ChangeView;
@@ -28,9 +28,9 @@ pub(crate) async fn run(
             list(store, tenant.as_ref(), status.map(Status::from), output).await?;
         }
         UserCommand::Show(who) => show(store, &who, output).await?,
-        UserCommand::Deactivate(who) => decide(store, &who, Decision::Deactivate, output).await?,
-        UserCommand::Activate(who) => decide(store, &who, Decision::Activate, output).await?,
-        UserCommand::Release(who) => decide(store, &who, Decision::Release, output).await?,
+        UserCommand::Deactivate(who) => decide(&stack, &who, Decision::Deactivate, output).await?,
+        UserCommand::Activate(who) => decide(&stack, &who, Decision::Activate, output).await?,
+        UserCommand::Release(who) => decide(&stack, &who, Decision::Release, output).await?,
     }
     stack.close().await;
     Ok(Exit::Done)
@@ -141,12 +141,12 @@ async fn waits(
 
 /// Writes a person's decision about one user, and shows the user as he is then.
 async fn decide(
-    store: &Store,
+    stack: &Stack,
     who: &Who,
     decision: Decision,
     output: &Output,
 ) -> anyhow::Result<()> {
-    let tenant = &who.tenant;
+    let (store, tenant) = (stack.store(), &who.tenant);
     let users = found(store, who).await?;
     let [user] = users.as_slice() else {
         let ids: Vec<_> = users.iter().map(|user| user.id.to_string()).collect();
@@ -162,6 +162,9 @@ async fn decide(
         Decided::Same(user) => (user, false),
         Decided::Unknown => bail!("user {} of tenant {tenant} has vanished", user.id),
     };
+    for settings in tenants_ever(store, Some(tenant)).await? {
+        want_told(stack, &settings).await?;
+    }
     if output.is_json() {
         output.object(&UserView::of(tenant, &user))
     } else {

@@ -173,5 +173,11 @@ pub(crate) fn settings_table(tenant: &TenantRecord) -> Table {
             when(settings.schedule.delta.as_ref()),
         ],
     ]);
+    if let Some(scim) = &settings.scim {
+        table.add_rows([
+            ["scim.url".to_owned(), scim.url.as_url().to_string()],
+            ["scim.credential".into(), credential(&scim.credential)],
+        ]);
+    }
     table
 }

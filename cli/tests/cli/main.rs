@@ -17,6 +17,7 @@ mod holds;
 mod privacy;
 mod report;
 mod reverts;
+mod scim;
 mod serve;
 mod support;
 mod tenant_files;

@@ -98,6 +98,12 @@ impl Local {
         command
     }
 
+    /// The same with another variable in its environment.
+    pub(crate) fn call_with(&self, variable: (&str, &str), args: &str) -> Ended {
+        let mut command = self.command(args.split_whitespace());
+        Ended::of(command.env(variable.0, variable.1).output().unwrap())
+    }
+
     pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ended {
         Ended::of(self.command(args).output().unwrap())
     }

@@ -30,6 +30,7 @@ pub mod reconcile;
 pub mod revert;
 pub mod run;
 pub mod schedule;
+pub mod scim;
 pub mod scope;
 pub mod seen;
 pub mod settings;

@@ -13,6 +13,7 @@ use crate::guard::GuardSettings;
 use crate::ids::TenantId;
 use crate::lease::{LEASE_SECONDS_MAX, LEASE_SECONDS_MIN};
 use crate::schedule::TenantSchedule;
+use crate::scim::ScimTarget;
 use crate::scope::Scope;
 use crate::user::AttributeMap;
 
@@ -59,6 +60,9 @@ pub struct TenantSettings {
     /// When runs are due.
     #[serde(default, skip_serializing_if = "TenantSchedule::is_the_stacks")]
     pub schedule: TenantSchedule,
+    /// Who else is told of the users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scim: Option<ScimTarget>,
 }
 
 /// The file's own form, before what concerns two keys at once is checked.
@@ -83,6 +87,7 @@ struct TenantFileEntry {
     attributes: AttributeMap,
     #[serde(default)]
     schedule: TenantSchedule,
+    scim: Option<ScimTarget>,
 }
 
 impl TryFrom<TenantFileEntry> for TenantSettings {
@@ -104,6 +109,7 @@ impl TryFrom<TenantFileEntry> for TenantSettings {
                 limits: entry.limits,
                 attributes: entry.attributes,
                 schedule: entry.schedule,
+                scim: entry.scim,
             }),
             (Some(_), _) => Err(format!(
                 "tenant {}: give either cloud, or graph_url and login_url, not both",

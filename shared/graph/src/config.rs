@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use reqwest::header::HeaderValue;
 use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::user::AttributeMap;
 use url::{Host, Url};
@@ -46,6 +47,14 @@ impl Secret {
     /// Takes any text.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
+    }
+
+    /// As a bearer token of a request; `None` if it is no text that a header takes.
+    #[must_use]
+    pub fn bearer(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0)).ok()?;
+        value.set_sensitive(true);
+        Some(value)
     }
 
     pub(crate) fn expose(&self) -> &str {

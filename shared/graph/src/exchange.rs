@@ -4,12 +4,14 @@ use std::error::Error;
 use std::fmt::{Debug, Write};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Request, Response, StatusCode};
 use url::Url;
 
+use crate::config::may_carry_secrets;
 use crate::error::GraphError;
 
 /// The longest body that is read, in bytes after decompression. A page of 999 users with many
@@ -68,7 +70,8 @@ impl Received {
     }
 
     /// `Retry-After`, in milliseconds, when it is given in seconds, as Microsoft does.
-    pub(crate) fn retry_after_ms(&self) -> Option<u64> {
+    #[must_use]
+    pub fn retry_after_ms(&self) -> Option<u64> {
         seconds_as_ms(self.header("retry-after")?)
     }
 
@@ -105,6 +108,18 @@ impl Network {
     pub(crate) fn new(plain_http: bool) -> Result<Self, GraphError> {
         client(plain_http).map(Self)
     }
+}
+
+/// The network, to the service with this root alone: over TLS, or plain to a loopback address.
+///
+/// # Errors
+/// [`GraphError::BadConfig`] for a root to which no secret may go, or when no TLS can be had.
+pub fn network(root: &Url) -> Result<Arc<dyn Transport>, GraphError> {
+    if !may_carry_secrets(root) {
+        let problem = "must be https (plain http only on a loopback address)";
+        return Err(GraphError::bad_config("url", problem.to_owned()));
+    }
+    Ok(Arc::new(Network::new(root.scheme() == "http")?))
 }
 
 impl Transport for Network {

@@ -46,7 +46,7 @@ pub use client::{DeltaLink, DeltaPage, GraphClient, PageAt, UsersPage};
 pub use config::{Cloud, Credential, GraphConfig, Kind, Secret};
 pub use confirm::Existence;
 pub use error::{FailedCall, GraphError};
-pub use exchange::{Exchange, Lost, Received, Transport};
+pub use exchange::{Exchange, Lost, Received, Transport, network};
 pub use groups::{FirstMembers, GroupMembers};
 pub use identity::{Identity, Keeper, NoProof, Proving};
 pub use link::{NEXT_LINK_BYTES_MAX, NextLink};

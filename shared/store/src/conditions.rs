@@ -63,6 +63,23 @@ pub(crate) fn absent() -> Condition {
     Condition::new("attribute_not_exists(#pk)", &["pk"], [])
 }
 
+/// The item is there.
+pub(crate) fn present() -> Condition {
+    Condition::new("attribute_exists(#pk)", &["pk"], [])
+}
+
+/// A tenant's service provider is to be told when it was read to be.
+pub(crate) fn scim_due_is(at_ms: Option<u64>) -> Condition {
+    match at_ms {
+        None => Condition::new("attribute_not_exists(#scim_due_at)", &["scim_due_at"], []),
+        Some(ms) => Condition::new(
+            "#scim_due_at = :c_due",
+            &["scim_due_at"],
+            [("due", number(ms))],
+        ),
+    }
+}
+
 /// The run allows the event.
 pub(crate) fn run_allows(event: RunEvent) -> Condition {
     run_state_in(event.from_states())

@@ -5,7 +5,8 @@ use rollcall_core::ids::{RunRef, TenantId};
 use crate::conditions::absent;
 use crate::error::StoreError;
 use crate::read::Range;
-use crate::row::Item;
+use crate::row::{Item, json};
+use crate::tenants::settings_of;
 use crate::write::{Protects, Transaction};
 use crate::{Store, Table, keys};
 
@@ -15,19 +16,25 @@ const COPIED_AT_ONCE: usize = 25;
 impl Store {
     /// Copies what a run of this tenant works on into a store that has nothing of it: its settings, its
     /// head, its held runs, its streaks and its users. In the copy no run is active or being
-    /// reverted: that goes on here.
+    /// reverted, and no service provider is told: that goes on here.
     ///
     /// # Errors
     /// [`StoreError`] as either DynamoDB answers; [`StoreError::Changed`] if the other store has
     /// something of the tenant.
     pub async fn copy_tenant(&self, to: &Self, tenant: &TenantId) -> Result<(), StoreError> {
         let mut items = Vec::new();
-        for key in [keys::tenant(tenant), keys::head(tenant)] {
-            items.extend(self.get(Table::Coordination, &key).await?);
+        if let Some(mut item) = self.get(Table::Coordination, &keys::tenant(tenant)).await? {
+            // What happens in a copy is told to nobody.
+            let mut settings = settings_of(tenant, &item)?;
+            settings.scim = None;
+            item.insert("settings".into(), json(&settings)?);
+            items.push(item);
         }
-        for item in &mut items {
-            item.remove("active_run");
-            item.remove("reverting");
+        if let Some(mut item) = self.get(Table::Coordination, &keys::head(tenant)).await? {
+            for gone in ["active_run", "reverting", "scim_due_at"] {
+                item.remove(gone);
+            }
+            items.push(item);
         }
         // What a full run supersedes.
         for run in self.head(tenant).await?.held() {

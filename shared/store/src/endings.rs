@@ -60,7 +60,7 @@ pub struct Held {
 impl Store {
     /// Completes a run: its state, its totals, and the head for the next run. A full run is the
     /// baseline of those after it; a delta run, which saw a few, is not. Whom it switched off counts
-    /// in the tenant's window, which is `before` up to now.
+    /// in the tenant's window, which is `before` up to now. A service provider is to be told of it.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's.
@@ -71,7 +71,9 @@ impl Store {
         (totals, before): (&RunTotals, &Window),
         usage: &Usage,
     ) -> Result<(), StoreError> {
-        let mut head = Changes::new();
+        let changed = totals.changes.total() + totals.deactivated.total() > 0;
+        // A full run tells in any case: what was missed is found.
+        let mut head = self.telling(lease, changed || record.mode == RunMode::Full);
         let switched_off = totals.deactivated.total();
         // What a person approved is no slow bleed.
         if switched_off > 0 && record.approved.is_none() {
@@ -100,7 +102,8 @@ impl Store {
         usage: &Usage,
     ) -> Result<(), StoreError> {
         let lapses_ms = self.ambient.now_ms() + HOLD_DAYS_MAX * 86_400_000;
-        let head = Changes::new()
+        let head = self
+            .telling(lease, true)
             .set(held_as(record.mode), number(lease.run().run))
             .set(held_until(record.mode), number(lapses_ms));
         let changes = Changes::new()
@@ -109,6 +112,15 @@ impl Store {
             .set("held_plan", text(&held.plan));
         self.end_run(lease, record, RunEvent::Hold, usage.added_to(changes), head)
             .await
+    }
+
+    /// Has the tenant's service provider told, if there is one.
+    fn telling(&self, lease: &RunLease, changed: bool) -> Changes {
+        if lease.tells() && changed {
+            Changes::new().set("scim_due_at", number(self.ambient.now_ms()))
+        } else {
+            Changes::new()
+        }
     }
 
     /// The delta link moves here alone, with the end of the run that followed it.
@@ -218,7 +230,9 @@ impl Store {
                 Protects::Read("the tenant's active run"),
                 Table::Coordination,
                 &keys::head(&run.tenant),
-                &Changes::new()
+                // What its batches changed stands.
+                &self
+                    .telling(lease, true)
                     .remove("active_run")
                     .add("failed_in_a_row", number(1))
                     .set("failed_at", number(self.ambient.now_ms())),

@@ -51,6 +51,20 @@ pub(crate) fn head(tenant: &TenantId) -> Key {
     Key::new(format!("head#{tenant}"), "head")
 }
 
+/// How the telling of a tenant's service provider stands.
+pub(crate) fn scim(tenant: &TenantId) -> Key {
+    Key::new(format!("scim#{tenant}"), "scim")
+}
+
+/// What is known of the accounts at a service provider, in as many partitions as the directory.
+pub(crate) fn accounts_partition(tenant: &TenantId, provider: &str, shard: u8) -> String {
+    format!("account#{tenant}#{provider}#{shard}")
+}
+
+pub(crate) fn account(tenant: &TenantId, provider: &str, id: &ObjectId) -> Key {
+    Key::new(accounts_partition(tenant, provider, shard(id)), id.as_str())
+}
+
 pub(crate) fn runs_partition(tenant: &TenantId) -> String {
     format!("run#{tenant}")
 }

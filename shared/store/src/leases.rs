@@ -26,6 +26,7 @@ pub struct RunLease {
     taken_from: Option<LeaseTerm>,
     lease_ms: u64,
     ttl_s: u64,
+    tells: bool,
 }
 
 impl RunLease {
@@ -56,6 +57,12 @@ impl RunLease {
     /// When DynamoDB may drop what is written under it, in seconds since 1970.
     pub(crate) fn ttl_s(&self) -> u64 {
         self.ttl_s
+    }
+
+    /// Whether the tenant has a service provider, which is to be told of what the run changed.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        self.tells
     }
 }
 
@@ -222,6 +229,7 @@ impl Store {
             taken_from,
             lease_ms: record.lease_ms,
             ttl_s: record.ttl_s,
+            tells: record.tells,
         };
         Ok(AcquiredRun::Granted(lease, Box::new(record)))
     }

@@ -34,6 +34,7 @@ mod reverts;
 mod row;
 mod runs;
 mod schema;
+mod scim;
 mod standings;
 mod starts;
 mod streaks;
@@ -63,6 +64,7 @@ pub use plans::StoredPlan;
 pub use reverts::{BegunRevert, RevertLease, RevertRecord};
 pub use runs::{Bracket, GraphUsage, RunRecord, Usage};
 pub use schema::{LOGIN_INDEX, STANDING_INDEX};
+pub use scim::{ACCOUNTS_PER_TRANSACTION_MAX, SCIM_LEASE_MS, ScimLease, ScimRecord};
 pub use standings::UserStanding;
 pub use starts::{DueRun, StartedRun};
 pub use survey::{Left, LeftAlone, Survey};
@@ -72,6 +74,9 @@ pub use users::{UserWrite, WRITES_PER_TRANSACTION_MAX};
 /// How long the items of a run are kept after its end, in days: the time in which a run can still
 /// be looked into and taken back.
 pub const RETENTION_DAYS: u64 = 90;
+
+/// How many partitions a tenant's part of the directory has.
+pub const DIRECTORY_SHARDS: u8 = keys::DIRECTORY_SHARDS;
 
 /// The names of the two tables.
 #[derive(Debug, Clone, PartialEq, Eq)]

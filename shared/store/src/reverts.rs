@@ -334,7 +334,9 @@ impl Store {
                 Protects::Read("the tenant's revert"),
                 Table::Coordination,
                 &keys::head(&run.tenant),
-                &Changes::new().remove("reverting"),
+                &Changes::new()
+                    .remove("reverting")
+                    .set("scim_due_at", number(self.ambient.now_ms())),
                 &reverting_is(run.run),
             )
             .send()

@@ -171,6 +171,8 @@ pub struct RunRecord {
     pub rejected: Option<HoldDecision>,
     /// What it used, but for what its batches report.
     pub usage: Usage,
+    /// Whether its tenant has a service provider, which is to be told of what it changes.
+    pub tells: bool,
     /// When DynamoDB may drop its items, in seconds since 1970.
     pub ttl_s: u64,
 }
@@ -218,6 +220,7 @@ impl RunRecord {
             approved: HoldDecision::read(&row, "approved_by", "approved_at")?,
             rejected: HoldDecision::read(&row, "rejected_by", "rejected_at")?,
             usage: Usage::read(&row)?,
+            tells: row.flag_if_any("tells")?.unwrap_or_default(),
             ttl_s: row.number("ttl")?,
         })
     }

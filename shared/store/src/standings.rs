@@ -135,6 +135,30 @@ impl Store {
         }
         Ok(())
     }
+
+    /// The standings of the users in one partition, with every write before seen: from the users themselves, at
+    /// several times the cost.
+    ///
+    /// # Errors
+    /// As [`Store::standings`].
+    pub async fn standings_now(
+        &self,
+        tenant: &TenantId,
+        shard: u8,
+        mut take: impl FnMut(UserStanding),
+    ) -> Result<(), StoreError> {
+        let partition = keys::directory_partition(tenant, shard);
+        let range = Range {
+            attributes: Some(&["pk", "sk", STANDING]),
+            page_max: Some(ANSWER_USERS_MAX),
+            ..Range::of(Table::Directory, &partition)
+        };
+        self.query(range, |item| {
+            take(read_standing(item)?);
+            Ok(())
+        })
+        .await
+    }
 }
 
 fn read_standing(item: &Item) -> Result<UserStanding, StoreError> {

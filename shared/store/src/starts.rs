@@ -151,6 +151,9 @@ impl Store {
         if let Some(link) = &head.delta_link {
             run_item.insert("delta_from".into(), text(link));
         }
+        if tenant.settings.scim.is_some() {
+            run_item.insert("tells".into(), AttributeValue::Bool(true));
+        }
         let snapshot = keys::snapshot(&run).with([
             ("settings", json(&tenant.settings)?),
             ("revision", number(tenant.revision)),

@@ -48,6 +48,8 @@ pub struct TenantMark {
     pub id: TenantId,
     /// Whether it is synced no more.
     pub removed: bool,
+    /// Whether a service provider is told of its users.
+    pub tells_scim: bool,
     /// When runs are due; the stack's schedule where its settings cannot be read.
     pub schedule: TenantSchedule,
     /// As [`TenantRecord::scheduled_at_ms`].
@@ -116,6 +118,8 @@ pub struct Head {
     pub failed_in_a_row: u64,
     /// When the last of them did, in milliseconds since 1970.
     pub failed_at_ms: Option<u64>,
+    /// When its service provider is to be told, in milliseconds since 1970.
+    pub scim_due_at_ms: Option<u64>,
 }
 
 impl Head {
@@ -132,6 +136,12 @@ impl Head {
         } else {
             asked
         }
+    }
+
+    /// Whether its service provider is to be told.
+    #[must_use]
+    pub fn is_to_be_told(&self, now_ms: u64) -> bool {
+        self.scim_due_at_ms.is_some_and(|due_ms| due_ms <= now_ms)
     }
 
     fn read(item: &Item) -> Result<Self, StoreError> {
@@ -159,6 +169,7 @@ impl Head {
             last_revision: row.number_if_any("last_revision")?,
             failed_in_a_row: row.number_if_any("failed_in_a_row")?.unwrap_or_default(),
             failed_at_ms: row.number_if_any("failed_at")?,
+            scim_due_at_ms: row.number_if_any("scim_due_at")?,
         })
     }
 }
@@ -186,6 +197,7 @@ impl Default for Head {
             last_revision: None,
             failed_in_a_row: 0,
             failed_at_ms: None,
+            scim_due_at_ms: None,
         }
     }
 }
@@ -307,9 +319,10 @@ impl Store {
         };
         self.query(range, |item| {
             let (row, id) = (Row(item), id_of(item)?);
-            let settings = settings_of(&id, item);
+            let settings = settings_of(&id, item).ok();
             marks.push(TenantMark {
                 removed: row.flag("removed").unwrap_or_default(),
+                tells_scim: settings.as_ref().is_some_and(|it| it.scim.is_some()),
                 schedule: settings.map(|it| it.schedule).unwrap_or_default(),
                 scheduled_at_ms: row.number("scheduled_at").unwrap_or_default(),
                 id,
@@ -371,7 +384,7 @@ impl Store {
 
 /// Settings that are another tenant's would have its secret shown to this one's Graph, and its users
 /// written into this one's directory.
-fn settings_of(tenant: &TenantId, item: &Item) -> Result<TenantSettings, StoreError> {
+pub(crate) fn settings_of(tenant: &TenantId, item: &Item) -> Result<TenantSettings, StoreError> {
     let row = Row(item);
     let settings: TenantSettings = row.json("settings")?;
     if settings.id != *tenant {

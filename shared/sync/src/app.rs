@@ -27,9 +27,9 @@ pub struct App {
     pub(crate) doorbell: Doorbell,
     pub(crate) ambient: Ambient,
     pub(crate) pace: Pace,
-    secrets: Secrets,
+    pub(crate) secrets: Secrets,
     /// How Graph is reached, if not over the network.
-    transport: Option<Arc<dyn Transport>>,
+    pub(crate) transport: Option<Arc<dyn Transport>>,
 }
 
 impl App {

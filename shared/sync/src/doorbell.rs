@@ -46,6 +46,20 @@ const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
+/// Wakes the finalizer to tell a tenant's service provider of its users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TellBell {
+    pub(crate) tell: TenantId,
+}
+
+/// What wakes the finalizer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum FinalizerBell {
+    Run(RunBell),
+    Tell(TellBell),
+}
+
 /// Wakes the enumerator for one tenant: a schedule fired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StartBell {
@@ -110,6 +124,22 @@ impl Place for RunBell {
     }
 }
 
+impl Place for FinalizerBell {
+    fn tenant(&self) -> Option<&TenantId> {
+        Some(match self {
+            Self::Run(bell) => &bell.run.tenant,
+            Self::Tell(bell) => &bell.tell,
+        })
+    }
+
+    fn run(&self) -> Option<&RunRef> {
+        match self {
+            Self::Run(bell) => Some(&bell.run),
+            Self::Tell(_) => None,
+        }
+    }
+}
+
 impl Place for EnumeratorBell {
     fn tenant(&self) -> Option<&TenantId> {
         match self {
@@ -161,6 +191,15 @@ impl Doorbell {
     async fn run(&self, url: &str, run: &RunRef, revert: bool) -> Result<(), HandlerError> {
         let (of, run) = (&run.tenant, run.clone());
         self.send(url, Some(of), &RunBell { run, revert }, 0).await
+    }
+
+    /// Rings for a tenant's service provider to be told.
+    pub(crate) async fn tell(&self, tenant: &TenantId) -> Result<(), HandlerError> {
+        let bell = TellBell {
+            tell: tenant.clone(),
+        };
+        let url = &self.0.finalize_url;
+        self.send(url, Some(tenant), &bell, 0).await
     }
 
     /// Rings for a tenant's start, so many seconds from now.

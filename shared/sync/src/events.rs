@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use crate::app::App;
-use crate::doorbell::{BatchBell, EnumeratorBell, FanOutBell, Occurrence, Place, RunBell};
+use crate::doorbell::{
+    BatchBell, EnumeratorBell, FanOutBell, FinalizerBell, Occurrence, Place, RunBell,
+};
 use crate::error::HandlerError;
 
 /// What a schedule sends.
@@ -145,12 +147,17 @@ impl App {
                 "the finalizer has no such schedule".into(),
             )),
             None => {
-                each_message(event, &self.ambient, stop_at_ms, |bell: RunBell| {
+                each_message(event, &self.ambient, stop_at_ms, |bell: FinalizerBell| {
                     let app = app.clone();
                     boxed(async move {
-                        match bell.revert {
-                            false => app.finalize(&bell.run, stop_at_ms).await,
-                            true => app.go_on_reverting(&bell.run, stop_at_ms).await,
+                        match bell {
+                            FinalizerBell::Run(RunBell { run, revert: false }) => {
+                                app.finalize(&run, stop_at_ms).await
+                            }
+                            FinalizerBell::Run(RunBell { run, revert: true }) => {
+                                app.go_on_reverting(&run, stop_at_ms).await
+                            }
+                            FinalizerBell::Tell(bell) => app.tell(&bell.tell, stop_at_ms).await,
                         }
                     })
                 })

@@ -44,6 +44,7 @@ impl App {
             .finalize_under(&lease, &record, stop_at_ms, &mut used.graph)
             .await
         {
+            Ok(Progress::Ended) if lease.tells() => self.doorbell.tell(&run.tenant).await,
             Ok(Progress::Ended) => Ok(()),
             Ok(Progress::BatchesOpen) => self.look_again(&lease, record.generation).await,
             Err(Stop::OutOfTime) => {

@@ -8,7 +8,9 @@
 //! - every step may die at any point, run twice, or run beside its copy, with the same result;
 //! - the finalizer alone switches users off, from a plan made of a completeness proof and evidence;
 //! - a run ends COMPLETED, HELD or FAILED, and a run that fails has switched off nobody;
-//! - each change of a status is told to the application at least once, a user's changes in their order.
+//! - each change of a status is told to the application at least once, a user's changes in their order;
+//! - a service provider's accounts are brought to what the directory has, and none is switched off but because its
+//!   user is INACTIVE there.
 //!
 //! It never keeps anything between two invocations, and never puts a name or an address in a log.
 
@@ -35,6 +37,8 @@ mod secrets;
 mod start;
 mod status_event;
 mod sweep;
+mod tell;
+mod telling;
 mod topic;
 mod view;
 mod work;
@@ -47,4 +51,5 @@ pub use fan_out::Pace;
 pub use outlet::Outlet;
 pub use release::reject;
 pub use secrets::{Aws, Secrets};
+pub use telling::scim_client;
 pub use topic::Topic;

@@ -75,6 +75,7 @@ mod tests {
 
     fn tenant(id: &str, removed: bool, scheduled_at_ms: u64) -> TenantMark {
         TenantMark {
+            tells_scim: false,
             id: TenantId::new(id).unwrap(),
             removed,
             schedule: TenantSchedule::default(),

@@ -50,7 +50,7 @@ impl App {
             Ok(true) => {
                 info!(event = "revert_ended", tenant = %run.tenant, run = run.run,
                     token = lease.token());
-                Ok(())
+                self.ring_told(&run.tenant).await
             }
             Ok(false) => {
                 match self.store.release_revert(&lease).await {

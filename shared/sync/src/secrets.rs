@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rollcall_core::credential::{Credential, Kept};
 use rollcall_graph::{Certificate, GraphError, Identity, Keeper, Kind, Secret};
+use rollcall_scim::Bearer;
 
 /// The longest file that is read as a secret, in bytes: a certificate with a key of 8,192 bits and a
 /// chain takes a quarter.
@@ -43,6 +44,15 @@ impl Secrets {
             }
             (Credential::Secret(kept), _) => self.kept(Kind::Secret, kept),
             (Credential::Certificate(kept), _) => self.kept(Kind::Certificate, kept),
+        }
+    }
+
+    /// The token of a service provider.
+    pub(crate) fn bearer(&self, credential: &Credential) -> Result<Bearer, GraphError> {
+        match self.credential(credential)? {
+            rollcall_graph::Credential::Secret(token) => Ok(Bearer::Known(token)),
+            rollcall_graph::Credential::Kept(Kind::Secret, keeper) => Ok(Bearer::Kept(keeper)),
+            _ => Err(bad("it is no bearer token".to_owned())),
         }
     }
 

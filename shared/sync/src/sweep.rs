@@ -43,6 +43,9 @@ impl App {
         let head = self.store.head(&tenant.id).await?;
         let now_ms = self.ambient.now_ms();
         overdue.look(tenant, &head, now_ms);
+        if tenant.tells_scim && !tenant.removed && head.is_to_be_told(now_ms) {
+            self.doorbell.tell(&tenant.id).await?;
+        }
         self.look_after(tenant, &head, now_ms).await
     }
 

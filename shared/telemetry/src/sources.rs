@@ -195,6 +195,24 @@ pub const SOURCES: &[Source] = &[
         Counts::One,
         By::Nothing,
     ),
+    count(
+        "scim_account_told",
+        "AccountsTold",
+        Counts::One,
+        By::Nothing,
+    ),
+    count(
+        "scim_told",
+        "AccountsLeft",
+        Counts::Field("left"),
+        By::Nothing,
+    ),
+    count(
+        "scim_behind",
+        "ServiceProvidersBehind",
+        Counts::One,
+        By::Nothing,
+    ),
     count("scan_was_wrong", "WrongScans", Counts::One, By::Nothing),
     count("members_were_wrong", "WrongScans", Counts::One, By::Nothing),
     of_lease("lease_lost", "LeasesLost", Counts::One, "run"),
@@ -213,6 +231,8 @@ pub const SOURCES: &[Source] = &[
         Counts::If("from_token"),
         "revert",
     ),
+    of_lease("scim_lease_lost", "LeasesLost", Counts::One, "scim"),
+    of_lease("scim_leased", "Takeovers", Counts::If("from_token"), "scim"),
     count(
         "lease_lost",
         "FencedWrites",

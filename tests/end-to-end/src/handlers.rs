@@ -41,6 +41,14 @@ pub(crate) async fn call(
     answer.map_err(|e| e.to_string())
 }
 
+/// Calls a handler of some functions once, as the function that it is.
+///
+/// # Errors
+/// The handler's.
+pub async fn call_once(app: App, handler: Handler, event: Value) -> Result<Value, String> {
+    as_function(handler.name(), call(app, handler, event, u64::MAX)).await
+}
+
 /// The handler as a function that is called `copies` times at once; the first answer is given.
 pub(crate) fn handler_function(
     app: &App,

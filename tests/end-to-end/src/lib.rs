@@ -9,6 +9,7 @@ pub mod catalogue;
 mod handlers;
 pub mod lost;
 mod reverts;
+pub mod scim;
 pub mod stream;
 pub mod topic;
 pub mod town;
@@ -33,7 +34,7 @@ use serde_json::{Value, json};
 use crate::calls::{Recorder, as_function};
 use crate::handlers::{call, handler_function};
 
-pub use crate::handlers::{Handler, sqs_event};
+pub use crate::handlers::{Handler, call_once, sqs_event};
 
 /// The name of the one tenant of a [`World`].
 pub const TENANT: &str = "contoso";
@@ -402,7 +403,11 @@ fn system(
     let sqs = config.interceptor(recorder.clone()).build();
     let queues = queues(aws, aws_sdk_sqs::Client::from_conf(sqs));
     let secret = Secret::new(tenant.client_secret());
-    let secrets = Secrets::Fixed(Arc::new(BTreeMap::from([(SECRET.to_owned(), secret)])));
+    let secrets = BTreeMap::from([
+        (SECRET.to_owned(), secret),
+        (scim::SECRET.to_owned(), Secret::new(scim::TOKEN)),
+    ]);
+    let secrets = Secrets::Fixed(Arc::new(secrets));
     let app = App::new(store.clone(), queues, secrets, ambient.clone());
     (store, app)
 }

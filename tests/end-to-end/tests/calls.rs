@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::{FailReason, RunMode, RunState};
 use rollcall_end_to_end::calls::{Calls, Recorder};
+use rollcall_end_to_end::scim::TestProvider;
 use rollcall_end_to_end::stream::Stream;
 use rollcall_end_to_end::topic::TestTopic;
-use rollcall_end_to_end::{Handler, World, sqs_event};
+use rollcall_end_to_end::{Handler, TENANT, World, sqs_event};
 use rollcall_graph_emulator::{
     Directory, Endpoint, Fault, FaultRule, Matcher, Member, PageTokenError, Paging, Population,
 };
@@ -100,6 +101,16 @@ async fn held_and_taken_back() -> World {
     assert_eq!(run.state, RunState::Completed, "{run:?}");
 
     world.take_back(&run.run).await.unwrap();
+    world
+}
+
+/// A service provider that is told.
+async fn provided() -> World {
+    let provider = TestProvider::start().await.unwrap();
+    let world = synced(&provider.settings()).await;
+    let event = sqs_event(&json!({ "tell": TENANT }));
+    world.call(Handler::Finalizer, event).await.unwrap();
+    assert!(!provider.accounts().await.unwrap().is_empty());
     world
 }
 
@@ -242,6 +253,7 @@ async fn the_list_that_the_roles_are_made_from_is_what_the_functions_ask_for() {
         everyday().await,
         held_and_taken_back().await,
         grouped().await,
+        provided().await,
         interrupted_and_given_up().await,
         told().await,
     ];

@@ -25,6 +25,7 @@ mod plans;
 mod races;
 mod reads;
 mod reverts;
+mod scim;
 mod starts;
 mod tenants;
 mod transitions;

@@ -1,0 +1,343 @@
+//! One telling of a service provider: each account is brought to what the directory has of its user now, whatever
+//! happened in between.
+//!
+//! An account is switched off only because a read of the directory says that its user is INACTIVE, which he is by a
+//! run's plan or a person's word; never because somebody is missing anywhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use rollcall_ambient::Ambient;
+use rollcall_core::ids::{ObjectId, TenantId};
+use rollcall_core::scim::{Account, AccountMark, AccountNote, Outcome, ScimTarget};
+use rollcall_core::status::{Status, StoredUser};
+use rollcall_graph::{GraphError, Transport};
+use rollcall_scim::{Brought, ScimClient, ScimConfig, ScimError};
+use rollcall_store::{
+    ACCOUNTS_PER_TRANSACTION_MAX, DIRECTORY_SHARDS, SCIM_LEASE_MS, ScimLease, StoreError,
+};
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::secrets::Secrets;
+
+/// How many accounts are told at a time: service providers throttle by the second, and a directory that changes as
+/// usual is told within one.
+const ACCOUNTS_AT_ONCE: usize = 4;
+/// The time limit of one attempt, in milliseconds.
+const REQUEST_MS_MAX: u64 = 15_000;
+/// How long before its lease lapses a group is given up, in milliseconds: nobody else tells while it does.
+const LEASE_MARGIN_MS: u64 = 20_000;
+/// And how long it may go on after it is time to stop, in milliseconds.
+const OVERTIME_MS_MAX: u64 = 30_000;
+/// After so many accounts that failed one after the other there is no use in the next.
+const FAILURES_MAX: u64 = 8;
+/// When somebody whose account failed, while others did not, is told of again, in milliseconds.
+const FAILED_AGAIN_MS: u64 = 300_000;
+/// How much of a service provider's name tells it from another one of the tenant.
+const PROVIDER_CHARS: usize = 12;
+
+/// What ends a telling before its end.
+pub(crate) enum Short {
+    /// Time is up.
+    OutOfTime,
+    /// The service provider takes nothing more.
+    Scim(ScimError),
+    /// The store.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Short {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// How far a telling came.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// How many accounts took what they were told.
+    pub(crate) told: u64,
+    /// How many users it did not take, now or the last time.
+    pub(crate) left: u64,
+    /// When somebody is to be told of again, in milliseconds since 1970.
+    pub(crate) again_at_ms: Option<u64>,
+    /// How many failed since one took what it was told.
+    failing: u64,
+}
+
+/// Somebody to be told of, and what is known of his account.
+struct Due {
+    id: ObjectId,
+    status: Status,
+    note: Option<AccountNote>,
+}
+
+/// Who tells, and whom.
+pub(crate) struct Telling<'a> {
+    app: &'a App,
+    tenant: &'a TenantId,
+    lease: &'a ScimLease,
+    provider: String,
+    client: ScimClient,
+    stop_at_ms: u64,
+}
+
+impl<'a> Telling<'a> {
+    /// Under a lease, up to a moment in milliseconds since 1970.
+    pub(crate) fn new(
+        app: &'a App,
+        (tenant, lease): (&'a TenantId, &'a ScimLease),
+        target: &ScimTarget,
+        stop_at_ms: u64,
+    ) -> Result<Self, ScimError> {
+        // Another address is another service provider, which knows nobody.
+        let address = target.url.as_url().as_str().trim_end_matches('/');
+        let digest = Sha256::digest(address);
+        let provider: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self {
+            app,
+            tenant,
+            lease,
+            provider: provider.chars().take(PROVIDER_CHARS).collect(),
+            client: client(target, &app.secrets, &app.ambient, app.transport.clone())?,
+            stop_at_ms,
+        })
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.app.ambient.now_ms()
+    }
+
+    /// Tells of everybody who is to be told of.
+    pub(crate) async fn tell_all(&self, told: &mut Told) -> Result<(), Short> {
+        let mut last_problem = None;
+        for shard in 0..DIRECTORY_SHARDS {
+            // To read a partition may take as long as a lease runs.
+            self.app.store.keep_scim(self.lease).await?;
+            let mut due = self.due_in(shard, told).await?.into_iter();
+            loop {
+                let group: Vec<_> = due.by_ref().take(ACCOUNTS_PER_TRANSACTION_MAX).collect();
+                if group.is_empty() {
+                    break;
+                }
+                if self.now_ms() >= self.stop_at_ms {
+                    return Err(Short::OutOfTime);
+                }
+                let problem = self.tell_group(group, told).await?;
+                last_problem = problem.or(last_problem);
+                if told.failing >= FAILURES_MAX {
+                    break;
+                }
+            }
+            if told.failing >= FAILURES_MAX {
+                break;
+            }
+        }
+        match last_problem {
+            Some(problem) if told.told == 0 || told.failing >= FAILURES_MAX => {
+                Err(Short::Scim(problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whose account is not known to be as he is, in one partition of the directory: whoever is off first.
+    async fn due_in(&self, shard: u8, told: &mut Told) -> Result<Vec<Due>, StoreError> {
+        let now_ms = self.now_ms();
+        let store = &self.app.store;
+        let mut notes = store.accounts(self.tenant, &self.provider, shard).await?;
+        let mut due = Vec::new();
+        store
+            .standings_now(self.tenant, shard, |user| {
+                let note = notes.remove(&user.id);
+                let mark = AccountMark::from(&user.standing);
+                if AccountNote::is_due(note.as_ref(), mark, now_ms) {
+                    due.push(Due {
+                        id: user.id,
+                        status: user.standing.status,
+                        note,
+                    });
+                } else if let Some(note) = note {
+                    told.left += u64::from(note.refused);
+                    told.look_again(note.next_look_ms());
+                }
+            })
+            .await?;
+        due.sort_by_key(|due| due.status == Status::Active);
+        Ok(due)
+    }
+
+    /// Tells of some users. Before, it is noted that they are told, so that nobody takes for told what was begun. Gives
+    /// what went wrong with one who was neither told nor refused.
+    async fn tell_group(
+        &self,
+        group: Vec<Due>,
+        told: &mut Told,
+    ) -> Result<Option<ScimError>, Short> {
+        let (store, now_ms) = (&self.app.store, self.now_ms());
+        // Before the lease is kept by the note: past this moment somebody else may tell.
+        let until_ms = (now_ms + SCIM_LEASE_MS - LEASE_MARGIN_MS)
+            .min(self.stop_at_ms.saturating_add(OVERTIME_MS_MAX));
+        let ids: Vec<_> = group.iter().map(|due| due.id.clone()).collect();
+        let begun: Vec<_> = group
+            .iter()
+            .map(|due| {
+                let begun = AccountNote::begun(due.note.as_ref(), until_ms);
+                (due.id.clone(), begun)
+            })
+            .collect();
+        store
+            .note_accounts(self.lease, &self.provider, &begun)
+            .await?;
+        let users = store.users(self.tenant, &ids).await?;
+        let mut users: BTreeMap<_, _> = users
+            .into_iter()
+            .map(|user| (user.id.clone(), user))
+            .collect();
+        let each = group
+            .into_iter()
+            .filter_map(|due| users.remove(&due.id).map(|user| (due, user)))
+            .map(|(due, user)| self.tell_one(due, user, until_ms));
+        let answers: Vec<_> = stream::iter(each)
+            .buffer_unordered(ACCOUNTS_AT_ONCE)
+            .collect()
+            .await;
+        let (mut noted, mut problem) = (Vec::with_capacity(answers.len()), None);
+        for (id, note, outcome) in answers {
+            told.look_again(note.next_look_ms());
+            noted.push((id, note));
+            match outcome {
+                Ok(is_told) => {
+                    told.told += u64::from(is_told);
+                    told.failing = 0;
+                }
+                Err(ScimError::Refused { .. }) => {
+                    told.left += 1;
+                    told.failing = 0;
+                }
+                Err(error) => {
+                    told.left += 1;
+                    told.failing += 1;
+                    told.look_again(Some(self.now_ms() + FAILED_AGAIN_MS));
+                    problem = Some(error);
+                }
+            }
+        }
+        store
+            .note_accounts(self.lease, &self.provider, &noted)
+            .await?;
+        Ok(problem)
+    }
+
+    /// Tells of one user. Gives what is known of his account after it, and whether it is as he is.
+    async fn tell_one(
+        &self,
+        due: Due,
+        user: StoredUser,
+        until_ms: u64,
+    ) -> (ObjectId, AccountNote, Result<bool, ScimError>) {
+        let (note, gave_up) = (due.note.as_ref(), AtomicBool::new(false));
+        let told = self.bring(note, &user, until_ms, &gave_up).await;
+        let (tenant, token) = (self.tenant, self.lease.token());
+        let mark = AccountMark::from(&user.standing());
+        let (outcome, told) = match told {
+            Ok(Brought::NoneYet) => {
+                info!(event = "scim_account_awaited", tenant = %tenant, id = %user.id, token);
+                (Outcome::Unknown, Ok(false))
+            }
+            Ok(Brought::Account(account)) => {
+                info!(event = "scim_account_told", tenant = %tenant, id = %user.id,
+                    status = user.status.name(), version = user.version, token);
+                (Outcome::Told(Some(account), mark), Ok(true))
+            }
+            Ok(Brought::NoneNeeded) => (Outcome::Told(None, mark), Ok(true)),
+            Err(error) => {
+                warn!(event = "scim_account_left", tenant = %tenant, id = %user.id, token,
+                    error = %error);
+                let outcome = match &error {
+                    ScimError::Refused { .. } => Outcome::Refused(mark),
+                    ScimError::Unavailable { .. } | ScimError::Denied { .. } => Outcome::Unknown,
+                };
+                (outcome, Err(error))
+            }
+        };
+        let gave_up = gave_up.load(Ordering::Relaxed);
+        let after = AccountNote::after(note, outcome, gave_up, self.now_ms());
+        (due.id, after, told)
+    }
+
+    async fn bring(
+        &self,
+        note: Option<&AccountNote>,
+        user: &StoredUser,
+        until_ms: u64,
+        gave_up: &AtomicBool,
+    ) -> Result<Brought, ScimError> {
+        let Some(account) = Account::of(user) else {
+            return Err(ScimError::Refused {
+                operation: "tell",
+                cause: "the user has no login name".into(),
+            });
+        };
+        let now_ms = self.now_ms();
+        let known = note.and_then(|note| note.account.as_deref());
+        let may_create = AccountNote::may_create(note, now_ms);
+        let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
+        let bringing = self.client.bring(known, &account, may_create, gave_up);
+        timeout(left, bringing).await.unwrap_or_else(|_| {
+            gave_up.store(true, Ordering::Relaxed);
+            Err(ScimError::Unavailable {
+                operation: "tell",
+                cause: "it takes too long".into(),
+                retry_after_ms: None,
+            })
+        })
+    }
+}
+
+impl Told {
+    /// Somebody is to be looked at again at this time.
+    fn look_again(&mut self, at_ms: Option<u64>) {
+        self.again_at_ms = self.again_at_ms.into_iter().chain(at_ms).min();
+    }
+}
+
+/// The client of a tenant's service provider, over the network.
+///
+/// # Errors
+/// [`ScimError::Denied`] naming what cannot work: the address, or what is not where the token should be kept.
+pub fn scim_client(
+    target: &ScimTarget,
+    secrets: &Secrets,
+    ambient: &Ambient,
+) -> Result<ScimClient, ScimError> {
+    client(target, secrets, ambient, None)
+}
+
+fn client(
+    target: &ScimTarget,
+    secrets: &Secrets,
+    ambient: &Ambient,
+    transport: Option<Arc<dyn Transport>>,
+) -> Result<ScimClient, ScimError> {
+    let denied = |error: GraphError| ScimError::Denied {
+        problem: error.to_string(),
+    };
+    let root = target.url.as_url();
+    let config = ScimConfig {
+        root: root.clone(),
+        bearer: secrets.bearer(&target.credential).map_err(denied)?,
+        request_ms_max: REQUEST_MS_MAX,
+    };
+    let transport = match transport {
+        Some(transport) => transport,
+        None => rollcall_graph::network(root).map_err(denied)?,
+    };
+    ScimClient::new(transport, config, ambient.clone())
+}
