@@ -5,17 +5,21 @@ use serde_json::{Value, json};
 
 use crate::support::{Local, SECRET, emulator, entry, members, users};
 
+/// A tenant with a service provider, whose token is in no environment yet.
+fn provided(entry: &str, provider: &TestProvider) -> Local {
+    let scim = format!(
+        "[tenant.scim]\nurl = \"{}\"\ncredential = {{ kind = \"secret\", env = \"{SCIM_SECRET}\" }}\n",
+        provider.url()
+    );
+    Local::with_tenants(&format!("{entry}\n{scim}"), SECRET)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_waits_until_the_service_provider_is_told_and_a_dry_run_tells_nobody() {
     let emulator = emulator().await;
     let tenant = members(emulator.graph(), "contoso.com", 20, 30);
     let provider = TestProvider::start().await.unwrap();
-    let scim = format!(
-        "[tenant.scim]\nurl = \"{}\"\ncredential = {{ kind = \"secret\", env = \"{SCIM_SECRET}\" }}\n",
-        provider.url()
-    );
-    let entries = format!("{}\n{scim}", entry("contoso", &emulator, &tenant));
-    let local = Local::with_tenants(&entries, SECRET);
+    let local = provided(&entry("contoso", &emulator, &tenant), &provider);
     let call = |args: &str| local.call_with((SCIM_SECRET, TOKEN), args);
     call("sync --dry-run").with(0);
     assert_eq!(provider.requests(), 0);
@@ -49,12 +53,7 @@ async fn a_token_that_is_not_there_is_named_and_the_run_is_none_the_worse() {
     let emulator = emulator().await;
     let tenant = members(emulator.graph(), "contoso.com", 5, 30);
     let provider = TestProvider::start().await.unwrap();
-    let scim = format!(
-        "[tenant.scim]\nurl = \"{}\"\ncredential = {{ kind = \"secret\", env = \"{SCIM_SECRET}\" }}\n",
-        provider.url()
-    );
-    let entries = format!("{}\n{scim}", entry("contoso", &emulator, &tenant));
-    let local = Local::with_tenants(&entries, SECRET);
+    let local = provided(&entry("contoso", &emulator, &tenant), &provider);
     let synced = local.call("sync").with(0);
     assert!(
         synced

@@ -153,6 +153,16 @@ impl Provided {
         assert_eq!(self.differs().await, None);
     }
 
+    fn set_enabled(&self, id: Uuid, enabled: bool) {
+        let mut directory = self.world.tenant.directory();
+        directory.set_account_enabled(id, Some(enabled)).unwrap();
+    }
+
+    fn rename(&self, id: Uuid, login_name: &str, name: &str) {
+        let mut directory = self.world.tenant.directory();
+        directory.rename(id, login_name, name).unwrap();
+    }
+
     /// Some who are on.
     fn enabled(&self, count: usize) -> Vec<Uuid> {
         let directory = self.world.tenant.directory();
@@ -184,11 +194,7 @@ async fn each_user_who_is_on_has_one_account_that_is_as_he_is() {
     let active = |account: Option<Value>| account.unwrap()["active"].clone();
     assert_eq!(active(it.account(ids[0]).await), false);
     assert_eq!(active(it.account(ids[2]).await), false);
-    it.world
-        .tenant
-        .directory()
-        .set_account_enabled(ids[0], Some(true))
-        .unwrap();
+    it.set_enabled(ids[0], true);
     it.world.sync().await.unwrap();
     it.settle().await;
     it.equals().await;
@@ -258,11 +264,7 @@ async fn an_account_that_a_dead_sender_asked_for_is_waited_for_as_well() {
         () = sync => panic!("nothing hung"),
         () = it.provider.hangs() => {}
     }
-    it.world
-        .tenant
-        .directory()
-        .rename(id, "another@contoso.com", "Another")
-        .unwrap();
+    it.rename(id, "another@contoso.com", "Another");
     it.pass(SCIM_LEASE_MS);
     it.world.sync().await.unwrap();
     it.tell().await;
@@ -278,11 +280,7 @@ async fn another_provider_is_told_of_those_too_who_are_off() {
     let it = Provided::start(12).await;
     it.world.sync().await.unwrap();
     let id = it.enabled(1)[0];
-    it.world
-        .tenant
-        .directory()
-        .set_account_enabled(id, Some(false))
-        .unwrap();
+    it.set_enabled(id, false);
     it.world.sync().await.unwrap();
     // His account there is from the time before.
     let schemas = ["urn:ietf:params:scim:schemas:core:2.0:User"];
@@ -349,18 +347,10 @@ async fn what_a_late_request_undoes_is_told_once_more_though_he_changed_in_betwe
     let id = it.enabled(1)[0];
     // The first of three attempts is on its way, the second is taken.
     it.provider.meets([ScimMeets::Late]);
-    it.world
-        .tenant
-        .directory()
-        .rename(id, "late@contoso.com", "Late")
-        .unwrap();
+    it.rename(id, "late@contoso.com", "Late");
     it.world.sync().await.unwrap();
     it.tell().await;
-    it.world
-        .tenant
-        .directory()
-        .set_account_enabled(id, Some(false))
-        .unwrap();
+    it.set_enabled(id, false);
     it.world.sync().await.unwrap();
     it.tell().await;
     assert_eq!(it.account(id).await.unwrap()["active"], false);
@@ -425,11 +415,7 @@ async fn a_provider_that_is_down_for_an_hour_loses_nothing_and_doubles_nothing()
     it.settle().await;
     let ids = it.enabled(2);
     it.provider.is_down(true);
-    it.world
-        .tenant
-        .directory()
-        .set_account_enabled(ids[0], Some(false))
-        .unwrap();
+    it.set_enabled(ids[0], false);
     it.world.tenant.directory().add_people(5);
     it.world.sync().await.unwrap();
     it.tell().await;
@@ -439,11 +425,7 @@ async fn a_provider_that_is_down_for_an_hour_loses_nothing_and_doubles_nothing()
     let before = it.provider.requests();
     it.tell().await;
     assert_eq!(it.provider.requests(), before);
-    it.world
-        .tenant
-        .directory()
-        .set_account_enabled(ids[1], Some(false))
-        .unwrap();
+    it.set_enabled(ids[1], false);
     it.world.sync().await.unwrap();
     it.pass(HOUR_MS);
     it.tell().await;
@@ -463,18 +445,10 @@ async fn a_request_that_comes_late_has_not_the_last_word() {
     let id = it.enabled(1)[0];
     // That he is on, under another name, is on its way until he is off.
     it.provider.meets([ScimMeets::Late; 3]);
-    it.world
-        .tenant
-        .directory()
-        .rename(id, "late@contoso.com", "Late")
-        .unwrap();
+    it.rename(id, "late@contoso.com", "Late");
     it.world.sync().await.unwrap();
     it.tell().await;
-    it.world
-        .tenant
-        .directory()
-        .set_account_enabled(id, Some(false))
-        .unwrap();
+    it.set_enabled(id, false);
     it.world.sync().await.unwrap();
     it.tell().await;
     assert_eq!(it.account(id).await.unwrap()["active"], false);
