@@ -16,8 +16,9 @@ use crate::world::{World, lock};
 const SHARDS_MAX: u64 = 3;
 /// How often a shard is delivered in a storm.
 const STORM_DELIVERIES_MAX: u64 = 20;
-/// How long Lambda waits before it delivers a shard again after a failure, in milliseconds, at most.
-const AGAIN_MS_MAX: u64 = 60_000;
+/// How long it takes at most until a shard is delivered again after a failure, in milliseconds: longer than the topic
+/// knows a repetition.
+const AGAIN_MS_MAX: u64 = 600_000;
 /// How long the topic is down in a storm, in milliseconds, at most: some deliveries.
 const DOWN_MS_MAX: u64 = 300_000;
 
