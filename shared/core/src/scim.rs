@@ -104,7 +104,7 @@ pub struct AccountNote {
     pub account: Option<String>,
     /// What it was told last; `None` if nobody knows how that went, because somebody is at it.
     pub mark: Option<AccountMark>,
-    /// Whether it was refused.
+    /// Whether it was refused, or failed.
     pub refused: bool,
     /// Until when a request that was given up may still arrive, in milliseconds since 1970.
     pub late_until_ms: Option<u64>,
@@ -168,6 +168,12 @@ impl AccountNote {
                 again_at_ms: Some(now_ms + REFUSED_AGAIN_MS),
                 ..after
             },
+            Outcome::Failed(mark, again_ms) => Self {
+                mark: Some(mark),
+                refused: true,
+                again_at_ms: Some(now_ms + again_ms),
+                ..after
+            },
             Outcome::Unknown => after,
         }
     }
@@ -186,7 +192,9 @@ pub enum Outcome {
     Told(Option<String>, AccountMark),
     /// The service provider does not take it.
     Refused(AccountMark),
-    /// It is not known, or was not done.
+    /// It failed, and may pass: when to try again, in milliseconds from now.
+    Failed(AccountMark, u64),
+    /// It was not done yet.
     Unknown,
 }
 

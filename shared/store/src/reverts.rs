@@ -336,6 +336,7 @@ impl Store {
                 &keys::head(&run.tenant),
                 &Changes::new()
                     .remove("reverting")
+                    // For whoever has a service provider; nobody else looks at it.
                     .set("scim_due_at", number(self.ambient.now_ms())),
                 &reverting_is(run.run),
             )

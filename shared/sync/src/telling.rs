@@ -4,7 +4,7 @@
 //! An account is switched off only because a read of the directory says that its user is INACTIVE, which he is by a
 //! run's plan or a person's word; never because somebody is missing anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -35,7 +35,7 @@ const REQUEST_MS_MAX: u64 = 15_000;
 const LEASE_MARGIN_MS: u64 = 20_000;
 /// And how long it may go on after it is time to stop, in milliseconds.
 const OVERTIME_MS_MAX: u64 = 30_000;
-/// After so many accounts that failed one after the other there is no use in the next.
+/// After so many accounts that failed one after the other, and had not before, there is no use in the next.
 const FAILURES_MAX: u64 = 8;
 /// When somebody whose account failed, while others did not, is told of again, in milliseconds.
 const FAILED_AGAIN_MS: u64 = 300_000;
@@ -76,6 +76,12 @@ struct Due {
     id: ObjectId,
     status: Status,
     note: Option<AccountNote>,
+}
+
+impl Due {
+    fn has_failed(&self) -> bool {
+        self.note.as_ref().is_some_and(|note| note.refused)
+    }
 }
 
 /// Who tells, and whom.
@@ -127,27 +133,27 @@ impl<'a> Telling<'a> {
                     break;
                 }
                 if self.now_ms() >= self.stop_at_ms {
-                    return Err(Short::OutOfTime);
+                    return Err(match last_problem {
+                        Some(problem) if told.told == 0 => Short::Scim(problem),
+                        _ => Short::OutOfTime,
+                    });
                 }
-                let problem = self.tell_group(group, told).await?;
-                last_problem = problem.or(last_problem);
-                if told.failing >= FAILURES_MAX {
-                    break;
+                if let Some(problem) = self.tell_group(group, told).await? {
+                    if told.failing >= FAILURES_MAX {
+                        return Err(Short::Scim(problem));
+                    }
+                    last_problem = Some(problem);
                 }
-            }
-            if told.failing >= FAILURES_MAX {
-                break;
             }
         }
         match last_problem {
-            Some(problem) if told.told == 0 || told.failing >= FAILURES_MAX => {
-                Err(Short::Scim(problem))
-            }
+            Some(problem) if told.told == 0 => Err(Short::Scim(problem)),
             _ => Ok(()),
         }
     }
 
-    /// Whose account is not known to be as he is, in one partition of the directory: whoever is off first.
+    /// Whose account is not known to be as he is, in one partition of the directory: whoever is off first, and whose
+    /// account failed before last.
     async fn due_in(&self, shard: u8, told: &mut Told) -> Result<Vec<Due>, StoreError> {
         let now_ms = self.now_ms();
         let store = &self.app.store;
@@ -169,7 +175,7 @@ impl<'a> Telling<'a> {
                 }
             })
             .await?;
-        due.sort_by_key(|due| due.status == Status::Active);
+        due.sort_by_key(|due| (due.has_failed(), due.status == Status::Active));
         Ok(due)
     }
 
@@ -200,6 +206,8 @@ impl<'a> Telling<'a> {
             .into_iter()
             .map(|user| (user.id.clone(), user))
             .collect();
+        let before = group.iter().filter(|due| due.has_failed());
+        let before: BTreeSet<_> = before.map(|due| due.id.clone()).collect();
         let each = group
             .into_iter()
             .filter_map(|due| users.remove(&due.id).map(|user| (due, user)))
@@ -211,6 +219,7 @@ impl<'a> Telling<'a> {
         let (mut noted, mut problem) = (Vec::with_capacity(answers.len()), None);
         for (id, note, outcome) in answers {
             told.look_again(note.next_look_ms());
+            let failed_before = before.contains(&id);
             noted.push((id, note));
             match outcome {
                 Ok(is_told) => {
@@ -223,8 +232,7 @@ impl<'a> Telling<'a> {
                 }
                 Err(error) => {
                     told.left += 1;
-                    told.failing += 1;
-                    told.look_again(Some(self.now_ms() + FAILED_AGAIN_MS));
+                    told.failing += u64::from(!failed_before);
                     problem = Some(error);
                 }
             }
@@ -262,7 +270,9 @@ impl<'a> Telling<'a> {
                     error = %error);
                 let outcome = match &error {
                     ScimError::Refused { .. } => Outcome::Refused(mark),
-                    ScimError::Unavailable { .. } | ScimError::Denied { .. } => Outcome::Unknown,
+                    ScimError::Unavailable { .. } | ScimError::Denied { .. } => {
+                        Outcome::Failed(mark, FAILED_AGAIN_MS)
+                    }
                 };
                 (outcome, Err(error))
             }
