@@ -51,6 +51,8 @@ macro_rules! sdk_client {
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .time_source($clock)
             .sleep_impl(TokioSleep::new())
+            // Otherwise all clients of this process, those of other seeds too, draw their retries on one account.
+            .retry_partition($sdk::config::retry::RetryPartition::custom("sim").build())
             .timeout_config(timeouts)
             .stalled_stream_protection(
                 aws_sdk_dynamodb::config::StalledStreamProtectionConfig::disabled(),
