@@ -2,7 +2,7 @@
 //! server that somebody else wrote.
 //! <https://www.rfc-editor.org/rfc/rfc7644>
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use rollcall_scim_emulator::Accounts;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -48,14 +49,13 @@ pub struct TestProvider {
     /// The server behind it, if it is not its own.
     behind: Option<String>,
     http: reqwest::Client,
-    state: Arc<Mutex<Accounts>>,
+    state: Arc<Mutex<Held>>,
     hangs: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
-struct Accounts {
-    by_id: BTreeMap<String, Value>,
-    created: u64,
+struct Held {
+    accounts: Accounts,
     next: VecDeque<ScimMeets>,
     late: Vec<(Method, String, Option<Value>)>,
     is_down: bool,
@@ -148,7 +148,7 @@ impl TestProvider {
     /// What the server behind it refuses.
     pub async fn accounts(&self) -> Result<Vec<Value>, Problem> {
         if self.behind.is_none() {
-            return Ok(self.with(|state| state.by_id.values().cloned().collect()));
+            return Ok(self.with(|state| state.accounts.all().cloned().collect()));
         }
         let mut accounts = Vec::new();
         loop {
@@ -179,7 +179,7 @@ impl TestProvider {
         Ok(body)
     }
 
-    fn with<T>(&self, with: impl FnOnce(&mut Accounts) -> T) -> T {
+    fn with<T>(&self, with: impl FnOnce(&mut Held) -> T) -> T {
         with(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -191,7 +191,7 @@ impl TestProvider {
     ) -> Result<(StatusCode, Value), Problem> {
         match &self.behind {
             Some(_) => self.pass_on(method, path, body).await,
-            None => Ok(self.with(|state| state.carry_out(&method, path, body.as_ref()))),
+            None => Ok(self.with(|state| state.accounts.carry_out(&method, path, body.as_ref()))),
         }
     }
 
@@ -280,7 +280,7 @@ fn told(answer: Result<(StatusCode, Value), Problem>) -> Response {
     }
 }
 
-impl Accounts {
+impl Held {
     /// Whether a request is about the user whose all fail.
     fn fails(&self, uri: &Uri, body: &[u8]) -> bool {
         let Some(id) = &self.fails_for else {
@@ -288,110 +288,4 @@ impl Accounts {
         };
         uri.to_string().contains(id) || String::from_utf8_lossy(body).contains(id)
     }
-
-    fn carry_out(
-        &mut self,
-        method: &Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> (StatusCode, Value) {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        match (method, path.strip_prefix("/Users"), body) {
-            (&Method::GET, Some(""), _) => self.list(query),
-            (&Method::POST, Some(""), Some(account)) => self.post(account.clone()),
-            (&Method::GET, Some(id), _) => self.get(id.trim_start_matches('/')),
-            (&Method::PATCH, Some(id), Some(patch)) => {
-                self.patch(id.trim_start_matches('/'), patch)
-            }
-            _ => refused(StatusCode::NOT_FOUND, ""),
-        }
-    }
-
-    fn list(&self, query: &str) -> (StatusCode, Value) {
-        let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes())
-            .into_owned()
-            .collect();
-        let filter = query.get("filter").and_then(|it| it.split_once(" eq "));
-        let Some((attribute, value)) = filter else {
-            return refused(StatusCode::BAD_REQUEST, "invalidFilter");
-        };
-        let Ok(value) = serde_json::from_str::<String>(value) else {
-            return refused(StatusCode::BAD_REQUEST, "invalidFilter");
-        };
-        let fits = |account: &&Value| is(&account[attribute], attribute, &value);
-        let found: Vec<_> = self.by_id.values().filter(fits).collect();
-        (
-            StatusCode::OK,
-            json!({ "totalResults": found.len(), "Resources": found }),
-        )
-    }
-
-    fn get(&self, id: &str) -> (StatusCode, Value) {
-        match self.by_id.get(id) {
-            Some(account) => (StatusCode::OK, account.clone()),
-            None => refused(StatusCode::NOT_FOUND, ""),
-        }
-    }
-
-    /// Whether somebody else has a login name already.
-    fn is_taken(&self, name: &Value, id: &str) -> bool {
-        let name = name.as_str().unwrap_or_default();
-        let mut others = self.by_id.iter().filter(|(it, _)| *it != id);
-        others.any(|(_, account)| is(&account["userName"], "userName", name))
-    }
-
-    fn post(&mut self, mut account: Value) -> (StatusCode, Value) {
-        if !account["userName"].is_string() {
-            return refused(StatusCode::BAD_REQUEST, "invalidValue");
-        }
-        if self.is_taken(&account["userName"], "") {
-            return refused(StatusCode::CONFLICT, "uniqueness");
-        }
-        self.created += 1;
-        let id = format!("a{}", self.created);
-        account["id"] = json!(id);
-        self.by_id.insert(id, account.clone());
-        (StatusCode::CREATED, account)
-    }
-
-    fn patch(&mut self, id: &str, patch: &Value) -> (StatusCode, Value) {
-        let Some(mut account) = self.by_id.get(id).cloned() else {
-            return refused(StatusCode::NOT_FOUND, "");
-        };
-        for operation in patch["Operations"].as_array().into_iter().flatten() {
-            let (Some(path), Some(members)) = (operation["path"].as_str(), account.as_object_mut())
-            else {
-                return refused(StatusCode::BAD_REQUEST, "invalidPath");
-            };
-            match operation["op"].as_str() {
-                Some("replace") => members.insert(path.into(), operation["value"].clone()),
-                Some("remove") => members.remove(path),
-                _ => return refused(StatusCode::BAD_REQUEST, "invalidSyntax"),
-            };
-        }
-        if self.is_taken(&account["userName"], id) {
-            return refused(StatusCode::CONFLICT, "uniqueness");
-        }
-        self.by_id.insert(id.to_owned(), account);
-        (StatusCode::NO_CONTENT, Value::Null)
-    }
-}
-
-/// Login names are compared without regard to case.
-/// <https://www.rfc-editor.org/rfc/rfc7643#section-4.1.1>
-fn is(stored: &Value, attribute: &str, value: &str) -> bool {
-    let stored = stored.as_str().unwrap_or_default();
-    match attribute {
-        "userName" => stored.to_lowercase() == value.to_lowercase(),
-        _ => stored == value,
-    }
-}
-
-fn refused(status: StatusCode, kind: &str) -> (StatusCode, Value) {
-    let body = json!({
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
-        "status": status.as_u16().to_string(),
-        "scimType": kind,
-    });
-    (status, body)
 }

@@ -75,11 +75,14 @@ impl CalledFor {
         let bells: Vec<Value> = bodies
             .filter_map(|it| serde_json::from_str(it).ok())
             .collect();
-        let is_bell = |bell: &&Value| bell["tenant"].is_string() || bell["at_ms"].is_u64();
-        let names = bells
-            .iter()
-            .filter(is_bell)
-            .map(|bell| bell["tenant"].as_str().map(str::to_owned));
+        let named = |bell: &Value| {
+            bell["tenant"]
+                .as_str()
+                .or(bell["tell"].as_str())
+                .map(str::to_owned)
+        };
+        let is_bell = |bell: &&Value| named(bell).is_some() || bell["at_ms"].is_u64();
+        let names = bells.iter().filter(is_bell).map(named);
         Self {
             tenants: names.collect(),
             run: bells.first().and_then(|bell| {

@@ -10,6 +10,7 @@
 //! - `weather`, `chaos`: how much goes wrong; `lambda`, `queues`, `dynamo`, `spoiled`,
 //!   `graph`: what goes wrong, and where;
 //! - `stream`, `publisher`, `topic`: what the application is told, and what goes wrong in between;
+//! - `telling`, `provider`: what service providers are told, likewise;
 //! - `tenants`, `churn`, `person`, `operator`, `hands`, `schedules`, `story`: what people do, what fires by
 //!   itself, and in which order;
 //! - `checks`, `oracle`, `logs`: what must be true;
@@ -35,12 +36,14 @@ mod mirror;
 mod operator;
 mod oracle;
 mod person;
+mod provider;
 mod publisher;
 mod queues;
 mod schedules;
 mod spoiled;
 mod story;
 mod stream;
+mod telling;
 mod tenants;
 mod topic;
 mod trace;

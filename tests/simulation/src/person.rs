@@ -7,6 +7,7 @@ use rollcall_store::{Decided, Store};
 use serde_json::{Value, json};
 
 use crate::item::{Item, Place, Table, number, text};
+use crate::stream::tenant_of;
 use crate::tenants::SimTenant;
 use crate::world::{World, lock};
 
@@ -49,6 +50,21 @@ pub(crate) async fn decide(world: &World, store: &Store, tenant: &SimTenant) {
     world.tell(|| format!("a person decides {decision:?} about {place}: {decided:?}"));
     if matches!(decided, Ok(Decided::Written(_))) {
         world.mark("users decided about by a person");
+        world.wants_told(store, tenant).await;
+    }
+}
+
+impl World {
+    /// Has a tenant's service provider told, if it has one, as whoever changes something by hand does.
+    pub(crate) async fn wants_told(&self, store: &Store, tenant: &SimTenant) {
+        let Ok(named) = TenantId::new(&tenant.name) else {
+            return;
+        };
+        if tenant.has_provider()
+            && let Err(error) = store.want_scim(&named, self.now_ms()).await
+        {
+            self.violate("an operator can look", error.to_string());
+        }
     }
 }
 
@@ -118,6 +134,11 @@ fn put(world: &World, place: &Place, item: &Item) {
     set("status_at", AttributeValue::N(world.now_ms().to_string()));
     set("version", AttributeValue::N((version + 1).to_string()));
     after.remove("status_run");
+    if let Some(AttributeValue::B(standing)) = after.get_mut("standing")
+        && let Some(told) = standing.first_chunk_mut()
+    {
+        *told = [status.as_bytes()[0], b'm'];
+    }
     let put = json!({ "Put": {
         "TableName": place.table.name(),
         "Item": after,
@@ -126,4 +147,20 @@ fn put(world: &World, place: &Place, item: &Item) {
     }});
     let request = json!({ "TransactItems": [put] }).to_string();
     crate::database::apply(world, "TransactWriteItems", request.as_bytes(), None);
+    let whose = world.tenant(tenant_of(place));
+    if let Some(tenant) = whose.filter(|tenant| tenant.has_provider()) {
+        wants_told_at_once(world, tenant);
+    }
+}
+
+/// As the store has a tenant's service provider told, and past it.
+fn wants_told_at_once(world: &World, tenant: &SimTenant) {
+    let request = json!({
+        "TableName": Table::Coordination.name(),
+        "Key": { "pk": { "S": format!("head#{}", tenant.name) }, "sk": { "S": "head" } },
+        "UpdateExpression": "SET scim_due_at = :now",
+        "ConditionExpression": "attribute_exists(pk)",
+        "ExpressionAttributeValues": { ":now": { "N": world.now_ms().to_string() } },
+    });
+    crate::database::apply(world, "UpdateItem", request.to_string().as_bytes(), None);
 }

@@ -19,6 +19,7 @@ use crate::person;
 use crate::publisher;
 use crate::queues::call;
 use crate::schedules;
+use crate::telling;
 use crate::weather::{Story, Theme};
 use crate::world::{World, lock};
 
@@ -79,6 +80,9 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
     sweeper.abort();
     if !world.is_over() && world.dice.per_mille(150) {
         schedules::follow(world, &store).await?;
+    }
+    if !world.is_over() && world.dice.per_mille(200) {
+        telling::follow(world, &store).await?;
     }
     if !world.is_over() {
         publisher::follow(world).await;

@@ -18,6 +18,8 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) number: u64,
+    /// When it was written, in milliseconds since 1970; 0 for what was done by hand.
+    pub(crate) at_ms: u64,
     pub(crate) what: What,
 }
 
@@ -32,17 +34,21 @@ pub(crate) enum What {
 
 impl Stream {
     /// Takes in what one write or transaction changed.
-    pub(crate) fn extend(&mut self, changes: &[Change]) {
+    pub(crate) fn extend(&mut self, changes: &[Change], at_ms: u64) {
         let users = |change: &&Change| change.place.table == Table::Directory;
         for change in changes.iter().filter(users) {
             let entry = entry_of(changes, change).cloned();
-            self.push(What::Write(change.clone(), entry));
+            self.push(What::Write(change.clone(), entry), at_ms);
         }
     }
 
-    fn push(&mut self, what: What) {
+    fn push(&mut self, what: What, at_ms: u64) {
         let number = self.records.len() as u64 + 1;
-        self.records.push(Record { number, what });
+        self.records.push(Record {
+            number,
+            at_ms,
+            what,
+        });
     }
 
     /// Somebody deletes a user by hand, or leaves an item that is none.
@@ -67,7 +73,15 @@ impl Stream {
             // It comes between others.
             let at = dice.index(self.records.len());
             let what = What::Oddity(oddity);
-            self.records.insert(at, Record { number: 0, what });
+            let (number, at_ms) = (0, 0);
+            self.records.insert(
+                at,
+                Record {
+                    number,
+                    at_ms,
+                    what,
+                },
+            );
         }
         for (number, record) in (1..).zip(&mut self.records) {
             record.number = number;

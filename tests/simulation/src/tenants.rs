@@ -14,6 +14,7 @@ use crate::chaos::Chaos;
 use crate::dice::Dice;
 use crate::graph::ORIGIN;
 use crate::oracle::Oracle;
+use crate::provider::{self, Provider};
 use crate::weather::{Story, Theme};
 use crate::world::lock;
 
@@ -40,6 +41,8 @@ pub(crate) struct SimTenant {
     pub(crate) anchor: Uuid,
     /// A group, and another one that is a member of it.
     pub(crate) groups: [Uuid; 2],
+    /// What it has of accounts elsewhere, if it has a service provider.
+    pub(crate) provider: Mutex<Provider>,
     names: AtomicU64,
 }
 
@@ -129,12 +132,35 @@ impl SimTenant {
             settings: Mutex::new(settings),
             anchor: dice.uuid(),
             groups,
+            provider: Mutex::default(),
             names: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn secret_name(&self) -> String {
         secret_name(&self.name)
+    }
+
+    /// From now on the tenant has a service provider.
+    pub(crate) fn gets_provider(&self, provider: Provider) {
+        *lock(&self.provider) = provider;
+        lock(&self.settings)["scim"] = json!({
+            "url": provider::url(&self.name),
+            "credential": { "kind": "secret", "env": self.provider_secret() },
+        });
+    }
+
+    pub(crate) fn has_provider(&self) -> bool {
+        lock(&self.settings)["scim"].is_object()
+    }
+
+    pub(crate) fn provider_secret(&self) -> String {
+        format!("SCIM_{}", self.name.to_uppercase())
+    }
+
+    /// What its service provider takes for a token.
+    pub(crate) fn provider_token(&self) -> String {
+        format!("{NAME_MARK}-token-of-{}", self.name)
     }
 
     /// The settings, as the store takes them.

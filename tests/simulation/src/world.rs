@@ -128,7 +128,12 @@ impl World {
             let secret = Secret::new(tenant.graph.client_secret().to_owned());
             (tenant.secret_name(), secret)
         };
-        let secrets: BTreeMap<_, _> = tenants.iter().map(secret).collect();
+        let mut secrets: BTreeMap<_, _> = tenants.iter().map(secret).collect();
+        let token = |tenant: &SimTenant| {
+            let token = Secret::new(tenant.provider_token());
+            (tenant.provider_secret(), token)
+        };
+        secrets.extend(tenants.iter().map(token));
         let leases = tenants.iter().map(|tenant| tenant.lease_ms);
         let lease_ms_max = leases.max().unwrap_or_default();
         let is_late = chaos.theme == Theme::LateWrites;
@@ -370,7 +375,7 @@ impl World {
             let put = |(place, item)| mirror.put(place, item, now_ms);
             writes.into_iter().map(put).collect()
         };
-        lock(&self.stream).extend(&changes);
+        lock(&self.stream).extend(&changes, now_ms);
         crate::checks::applied(self, &changes, invocation);
     }
 

@@ -1,6 +1,7 @@
 //! The checks, after every write that the database took: the ten invariants of the design, each by
 //! its number, and the oracle's word. They read the items, not the code that wrote them.
 
+pub(crate) mod accounts;
 mod batches;
 pub(crate) mod end;
 pub(crate) mod failures;
@@ -127,6 +128,8 @@ impl Look<'_> {
             "revert" => self.revert(&tenant, change),
             "left" => self.left(change),
             "snapshot" => self.written_once(change),
+            "scim" => self.lease(change),
+            "account" => self.account(&tenant, change),
             "members" => {
                 let run = parts.next().and_then(|run| run.parse().ok());
                 self.members_part(&(tenant, run.unwrap_or_default()));

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::checks::isolation;
 use crate::lambda::{Invocation, Moment};
+use crate::provider;
 use crate::world::{World, lock};
 pub(crate) use faults::Lasting;
 use faults::faults;
@@ -37,6 +38,9 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
     let invocation = Invocation::current();
     if let Some(invocation) = &invocation {
         invocation.step(world, Moment::Before, false).await;
+    }
+    if let Some(tenant) = provider::whose(world, &request) {
+        return provider::exchange(world, tenant, &request).await;
     }
     if request.url().origin().ascii_serialization() != ORIGIN {
         let detail = format!("{} was asked", request.url().origin().ascii_serialization());

@@ -1,0 +1,243 @@
+//! The tenants' service providers: SCIM on the wire, through a network that loses, delays and refuses, to accounts that
+//! are each tenant's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use rollcall_graph::{Lost, Received, Request};
+use rollcall_scim_emulator::Accounts;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::chaos::WireFault;
+use crate::checks::accounts::{self, Sent};
+use crate::dice::Dice;
+use crate::lambda::{Invocation, Moment};
+use crate::tenants::{SimTenant, domain};
+use crate::world::{World, lock};
+
+/// What every service provider's path begins with.
+const ROOT: &str = "/scim";
+/// The longest wait that one asks for, in seconds: longer than a request is waited for.
+const RETRY_AFTER_S_MAX: u64 = 20;
+
+/// A tenant's service provider.
+#[derive(Debug, Default)]
+pub(crate) struct Provider {
+    pub(crate) accounts: Accounts,
+    /// Until when it is down, in milliseconds since 1970.
+    pub(crate) down_until_ms: u64,
+    /// How many requests are on their way to it, late.
+    pub(crate) on_their_way: u64,
+}
+
+impl Provider {
+    /// One that has had accounts before anybody told it of a user: of somebody whom no tenant knows, and of somebody's
+    /// login name, as if a person had made it.
+    pub(crate) fn with_strangers(dice: &Dice, login_name: Option<&str>) -> Self {
+        let mut provider = Self::default();
+        let stranger = format!("stranger@{}", domain(0));
+        for name in [Some(stranger.as_str()), login_name].into_iter().flatten() {
+            let account = json!({ "userName": name, "active": dice.per_mille(500) });
+            provider
+                .accounts
+                .carry_out(&Method::POST, "/Users", Some(&account));
+        }
+        provider
+    }
+}
+
+/// Where a tenant's service provider is.
+pub(crate) fn url(tenant: &str) -> String {
+    format!("https://{tenant}.scim.sim{ROOT}")
+}
+
+/// Whose service provider a request goes to.
+pub(crate) fn whose<'a>(world: &'a World, request: &Request) -> Option<&'a SimTenant> {
+    let name = request.url().host_str()?.strip_suffix(".scim.sim")?;
+    world.tenant(name).filter(|tenant| tenant.has_provider())
+}
+
+/// A request on its way.
+struct Asked {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+    sent: Sent,
+}
+
+/// Sends a request to a tenant's service provider.
+pub(crate) async fn exchange(
+    world: &Arc<World>,
+    tenant: &SimTenant,
+    request: &Request,
+) -> Result<Received, Lost> {
+    let invocation = Invocation::current();
+    if let Some(invocation) = &invocation {
+        accounts::asks(world, invocation, tenant, request);
+    }
+    let asked = Asked::of(world, tenant, request, invocation.as_deref());
+    let now_ms = world.now_ms();
+    let is_down = lock(&tenant.provider).down_until_ms > now_ms;
+    let fault = if is_down {
+        None
+    } else {
+        world.chaos.wire_fault(&world.dice, "SCIM")
+    };
+    if let Some(fault) = &fault {
+        world.tell(|| format!("!! SCIM {}: {fault}", asked.method));
+        world.mark(fault.mark());
+    }
+    world.travel().await;
+    let (method, path) = (asked.method.clone(), asked.path.clone());
+    let answer = match fault {
+        _ if is_down => {
+            world.mark("fault: a service provider is down");
+            refusal(&world.dice, StatusCode::SERVICE_UNAVAILABLE)
+        }
+        Some(WireFault::LostBefore) => return Err(reset()),
+        Some(WireFault::LostAfter) => {
+            let mut answer = carry_out(world, &asked);
+            if world.dice.per_mille(500) {
+                return Err(reset());
+            }
+            answer.body = Err(reset());
+            answer
+        }
+        Some(WireFault::Late { ms }) => late(world, asked, ms, request.timeout()).await?,
+        Some(WireFault::Refused { .. }) => {
+            let status = world.dice.of([
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                StatusCode::UNAUTHORIZED,
+                StatusCode::FORBIDDEN,
+                StatusCode::BAD_REQUEST,
+            ]);
+            refusal(&world.dice, status)
+        }
+        Some(WireFault::Conflict) | None => carry_out(world, &asked),
+    };
+    world.travel().await;
+    world.tell(|| {
+        let status = answer.status;
+        format!("SCIM of {} {method} {path} -> {status}", tenant.name)
+    });
+    if let Some(invocation) = &invocation {
+        invocation.step(world, Moment::After, false).await;
+    }
+    Ok(answer)
+}
+
+impl Asked {
+    fn of(
+        world: &World,
+        tenant: &SimTenant,
+        request: &Request,
+        invocation: Option<&Invocation>,
+    ) -> Self {
+        let url = request.url();
+        let path = url.path().strip_prefix(ROOT).unwrap_or_default();
+        let path = match url.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        let body = request.body().and_then(|body| body.as_bytes());
+        let now_ms = world.now_ms();
+        Self {
+            method: request.method().clone(),
+            path,
+            body: body.and_then(|body| serde_json::from_slice(body).ok()),
+            sent: Sent {
+                tenant: tenant.name.clone(),
+                began_ms: invocation.map_or(now_ms, |it| it.began_ms),
+                sent_ms: now_ms,
+            },
+        }
+    }
+}
+
+/// The request is on its way for so long, and is carried out whether or not its sender still waits.
+async fn late(
+    world: &Arc<World>,
+    asked: Asked,
+    ms: u64,
+    limit: Option<&Duration>,
+) -> Result<Received, Lost> {
+    let (answer, answered) = oneshot::channel();
+    let world = Arc::clone(world);
+    if let Some(tenant) = world.tenant(&asked.sent.tenant) {
+        lock(&tenant.provider).on_their_way += 1;
+    }
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(ms)).await;
+        world.tell(|| format!("SCIM {} {} arrives", asked.method, asked.path));
+        let carried_out = carry_out(&world, &asked);
+        if let Some(tenant) = world.tenant(&asked.sent.tenant) {
+            lock(&tenant.provider).on_their_way -= 1;
+        }
+        // Whoever sent it may have given up.
+        let _ = answer.send(carried_out);
+    });
+    let waited = timeout(limit.copied().unwrap_or(Duration::MAX), answered).await;
+    match waited {
+        Ok(answer) => answer.map_err(|_| reset()),
+        Err(_) => Err(Lost {
+            timed_out: true,
+            cause: "the time limit passed".into(),
+        }),
+    }
+}
+
+fn carry_out(world: &World, asked: &Asked) -> Received {
+    let Asked {
+        method,
+        path,
+        body,
+        sent,
+    } = asked;
+    let Some(tenant) = world.tenant(&sent.tenant) else {
+        return answer(StatusCode::NOT_FOUND, &Value::Null);
+    };
+    let mut provider = lock(&tenant.provider);
+    let before = provider.accounts.all().count();
+    let (status, said) = provider.accounts.carry_out(method, path, body.as_ref());
+    if status.is_success() && method != Method::GET {
+        let is_new = provider.accounts.all().count() > before;
+        let all: Vec<_> = provider.accounts.all().cloned().collect();
+        drop(provider);
+        let body = body.as_ref().unwrap_or(&Value::Null);
+        accounts::told(world, sent, body, is_new.then_some(all.as_slice()));
+    }
+    answer(status, &said)
+}
+
+fn answer(status: StatusCode, said: &Value) -> Received {
+    let body = match status {
+        StatusCode::NO_CONTENT => Vec::new(),
+        _ => said.to_string().into_bytes(),
+    };
+    Received {
+        status,
+        headers: HeaderMap::new(),
+        body: Ok(body),
+    }
+}
+
+fn refusal(dice: &Dice, status: StatusCode) -> Received {
+    let mut refused = answer(status, &json!({ "detail": "on purpose" }));
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let seconds = HeaderValue::from(dice.between(1, RETRY_AFTER_S_MAX));
+        refused.headers.insert("retry-after", seconds);
+    }
+    refused
+}
+
+fn reset() -> Lost {
+    Lost {
+        timed_out: false,
+        cause: "the connection was reset".into(),
+    }
+}
