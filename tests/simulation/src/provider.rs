@@ -27,6 +27,8 @@ const RETRY_AFTER_S_MAX: u64 = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Provider {
     pub(crate) accounts: Accounts,
+    /// What nobody may touch.
+    pub(crate) of_others: Vec<Value>,
     /// Until when it is down, in milliseconds since 1970.
     pub(crate) down_until_ms: u64,
     /// How many requests are on their way to it, late.
@@ -35,16 +37,28 @@ pub(crate) struct Provider {
 
 impl Provider {
     /// One that has had accounts before anybody told it of a user: of somebody whom no tenant knows, and of somebody's
-    /// login name, as if a person had made it.
+    /// login name, which a person made for him or another system for somebody else.
     pub(crate) fn with_strangers(dice: &Dice, login_name: Option<&str>) -> Self {
         let mut provider = Self::default();
+        let mut has = |account: Value| {
+            let accounts = &mut provider.accounts;
+            accounts
+                .carry_out(&Method::POST, "/Users", Some(&account))
+                .1
+        };
+        let active = dice.per_mille(500);
         let stranger = format!("stranger@{}", domain(0));
-        for name in [Some(stranger.as_str()), login_name].into_iter().flatten() {
-            let account = json!({ "userName": name, "active": dice.per_mille(500) });
-            provider
-                .accounts
-                .carry_out(&Method::POST, "/Users", Some(&account));
+        let mut of_others = vec![has(json!({ "userName": stranger, "active": active }))];
+        if let Some(name) = login_name {
+            let mut account = json!({ "userName": name, "active": active });
+            if dice.per_mille(500) {
+                account["externalId"] = json!("another system's");
+                of_others.push(has(account));
+            } else {
+                has(account);
+            }
         }
+        provider.of_others = of_others;
         provider
     }
 }
@@ -202,14 +216,11 @@ fn carry_out(world: &World, asked: &Asked) -> Received {
         return answer(StatusCode::NOT_FOUND, &Value::Null);
     };
     let mut provider = lock(&tenant.provider);
-    let before = provider.accounts.all().count();
+    let before: Vec<_> = provider.accounts.all().cloned().collect();
     let (status, said) = provider.accounts.carry_out(method, path, body.as_ref());
     if status.is_success() && method != Method::GET {
-        let is_new = provider.accounts.all().count() > before;
-        let all: Vec<_> = provider.accounts.all().cloned().collect();
         drop(provider);
-        let body = body.as_ref().unwrap_or(&Value::Null);
-        accounts::told(world, sent, body, is_new.then_some(all.as_slice()));
+        accounts::told(world, sent, (path, body.as_ref()), &before);
     }
     answer(status, &said)
 }

@@ -161,7 +161,7 @@ pub(super) fn judge(program: &Program, name: &str, first: u64, count: u64) -> Re
 }
 
 /// What the name of a promise can begin with, before its first colon.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "invariant ",
     "fine print ",
     "guarantee",
@@ -170,6 +170,7 @@ const KINDS: [&str; 8] = [
     "fan-out",
     "isolation",
     "status events",
+    "service providers",
 ];
 
 /// The first line `seed 17 failed: invariant 3: absence is not evidence: detail`.

@@ -37,8 +37,14 @@ pub(crate) fn asks(world: &World, invocation: &Invocation, tenant: &SimTenant, r
 }
 
 /// Looks at what an account has become: its user was so at some moment between the call of its sender and the request.
-/// A new one comes with all that there are.
-pub(crate) fn told(world: &World, sent: &Sent, body: &Value, all: Option<&[Value]>) {
+/// `before` has all accounts as they were.
+pub(crate) fn told(
+    world: &World,
+    sent: &Sent,
+    (path, body): (&str, Option<&Value>),
+    before: &[Value],
+) {
+    let body = body.unwrap_or(&Value::Null);
     let contents = match body["Operations"].as_array() {
         Some(operations) => contents_of(|name| {
             let mut replaced = operations.iter().filter(|it| it["op"] == "replace");
@@ -52,10 +58,17 @@ pub(crate) fn told(world: &World, sent: &Sent, body: &Value, all: Option<&[Value
         Some(true) => "accounts told: on",
         _ => "accounts told: off",
     });
-    let of_his = |account: &&Value| account["externalId"] == *id;
-    if all.is_some_and(|all| all.iter().filter(of_his).count() > 1) {
+    let changed = path.strip_prefix("/Users/");
+    let is_it = |account: &&Value| account["id"].as_str() == changed;
+    let was = before.iter().find(is_it);
+    let is_his = |account: &&Value| account["externalId"] == *id && !is_it(account);
+    if before.iter().any(|account| is_his(&account)) {
         let detail = format!("{id} of {}", sent.tenant);
         return world.violate("service providers: nobody has two accounts", detail);
+    }
+    if was.is_some_and(|was| was["externalId"].is_null()) && contents["active"] == false {
+        let detail = format!("{id} of {}", sent.tenant);
+        return world.violate("service providers: who is off takes no account", detail);
     }
     let (mut was_so, mut last) = (false, None);
     for (at_ms, item) in history(world, &sent.tenant, id.as_str().unwrap_or_default()) {
@@ -119,12 +132,19 @@ pub(crate) fn difference(world: &World, tenant: &SimTenant) -> Option<String> {
     if provider.on_their_way > 0 {
         return Some("requests are on their way".into());
     }
+    let is_left = |other: &&Value| provider.accounts.all().any(|account| account == *other);
+    if let Some(other) = provider.of_others.iter().find(|it| !is_left(it)) {
+        return Some(format!("an account of others is another: {other}"));
+    }
+    let is_of_others = |account: &Value| {
+        let others = &mut provider.of_others.iter();
+        others.any(|other| other["userName"] == account["name"])
+    };
     let accounts: Vec<_> = provider
         .accounts
         .all()
         .map(|account| contents_of(|name| account[name].clone()))
         .collect();
-    drop(provider);
     let mirror = lock(&world.mirror);
     let users = mirror.partitions(Table::Directory, &format!("{}#", tenant.name));
     for (place, item) in users {
@@ -134,19 +154,13 @@ pub(crate) fn difference(world: &World, tenant: &SimTenant) -> Option<String> {
         let user = contents_of_user(item);
         let is_right = match his {
             Some(account) => *account == user,
-            None => user["active"] == false || user["name"].is_null(),
+            None => user["active"] == false || user["name"].is_null() || is_of_others(&user),
         };
         if !is_right {
             return Some(format!("{place} is not as his account {his:?}"));
         }
     }
-    let knows = |account: &&Value| account["id"].is_null();
-    let strangers = accounts.iter().filter(knows);
-    let strange = strangers.filter(|account| {
-        let name = account["name"].as_str().unwrap_or_default();
-        name.starts_with("stranger@")
-    });
-    (strange.count() != 1).then(|| "somebody whom no tenant knows was told of".into())
+    None
 }
 
 impl Look<'_> {
