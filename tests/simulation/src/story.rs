@@ -81,7 +81,7 @@ pub(crate) async fn tell(world: &Arc<World>) -> anyhow::Result<()> {
     if !world.is_over() && world.dice.per_mille(150) {
         schedules::follow(world, &store).await?;
     }
-    if !world.is_over() && world.dice.per_mille(200) {
+    if !world.is_over() && world.dice.per_mille(120) {
         telling::follow(world, &store).await?;
     }
     if !world.is_over() {

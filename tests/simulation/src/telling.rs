@@ -57,7 +57,7 @@ fn someone(world: &World, tenant: &SimTenant) -> Option<String> {
 async fn storm(world: &Arc<World>, store: &Store) {
     world.storm_again();
     let sweeper = tokio::spawn(sweep(Arc::clone(world), SWEEP_MS));
-    for _ in 0..world.dice.between(1, 3) {
+    for _ in 0..world.dice.between(1, 2) {
         if world.is_over() {
             break;
         }
