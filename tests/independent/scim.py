@@ -1,6 +1,6 @@
 """A SCIM server that others wrote, as the service provider of the end-to-end tests.
 
-Starts the package scim2-server and runs tests/end-to-end/tests/scim.rs against it, with a hundred random histories. Needs the
+Starts the package scim2-server and runs tests/end-to-end/tests/scim against it, with a hundred random histories. Needs the
 packages of requirements.txt and cargo.
 """
 
