@@ -134,7 +134,11 @@ fn put(world: &World, place: &Place, item: &Item) {
     set("status_at", AttributeValue::N(world.now_ms().to_string()));
     set("version", AttributeValue::N((version + 1).to_string()));
     after.remove("status_run");
-    if let Some(AttributeValue::B(standing)) = after.get_mut("standing")
+    let whose = world.tenant(tenant_of(place));
+    let tells = whose.filter(|tenant| tenant.has_provider());
+    // A provider is told by the index, which is written with the user.
+    if tells.is_some()
+        && let Some(AttributeValue::B(standing)) = after.get_mut("standing")
         && let Some(told) = standing.first_chunk_mut()
     {
         *told = [status.as_bytes()[0], b'm'];
@@ -147,8 +151,7 @@ fn put(world: &World, place: &Place, item: &Item) {
     }});
     let request = json!({ "TransactItems": [put] }).to_string();
     crate::database::apply(world, "TransactWriteItems", request.as_bytes(), None);
-    let whose = world.tenant(tenant_of(place));
-    if let Some(tenant) = whose.filter(|tenant| tenant.has_provider()) {
+    if let Some(tenant) = tells {
         wants_told_at_once(world, tenant);
     }
 }
