@@ -34,6 +34,8 @@ pub enum ScimMeets {
     Refused,
     /// There are too many.
     Throttled,
+    /// Its sender may not.
+    Forbidden,
     /// It is done, and its answer is lost.
     LostAnswer,
     /// It is on its way until [`TestProvider::late`], and its sender hears of a failure at once.
@@ -59,7 +61,7 @@ struct Held {
     next: VecDeque<ScimMeets>,
     late: Vec<(Method, String, Option<Value>)>,
     is_down: bool,
-    fails_for: Option<String>,
+    fails_for: Vec<String>,
     requests: u64,
 }
 
@@ -131,9 +133,9 @@ impl TestProvider {
         Ok(count)
     }
 
-    /// From now on every request about this user fails.
-    pub fn fails_for(&self, id: String) {
-        self.with(|state| state.fails_for = Some(id));
+    /// From now on every request about these users fails.
+    pub fn fails_for(&self, ids: impl IntoIterator<Item = String>) {
+        self.with(|state| state.fails_for = ids.into_iter().collect());
     }
 
     /// How many requests it has had.
@@ -253,6 +255,7 @@ async fn answer(
         ScimMeets::Throttled => {
             (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response()
         }
+        ScimMeets::Forbidden => StatusCode::FORBIDDEN.into_response(),
         ScimMeets::Nothing => told(provider.carry_out(method, &path, body).await),
         ScimMeets::LostAnswer => {
             let done = provider.carry_out(method, &path, body).await;
@@ -283,9 +286,8 @@ fn told(answer: Result<(StatusCode, Value), Problem>) -> Response {
 impl Held {
     /// Whether a request is about the user whose all fail.
     fn fails(&self, uri: &Uri, body: &[u8]) -> bool {
-        let Some(id) = &self.fails_for else {
-            return false;
-        };
-        uri.to_string().contains(id) || String::from_utf8_lossy(body).contains(id)
+        let (uri, body) = (uri.to_string(), String::from_utf8_lossy(body));
+        let mut ids = self.fails_for.iter();
+        ids.any(|id| uri.contains(id) || body.contains(id))
     }
 }
