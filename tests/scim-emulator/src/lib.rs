@@ -1,7 +1,8 @@
 //! A SCIM service provider's accounts, as far as users go: for whatever stands in a provider's place in tests.
 //! <https://www.rfc-editor.org/rfc/rfc7644>
 //!
-//! It promises what the protocol does: an id of its own for each account, one account for each login name, changes
+//! It promises what the protocol does: an id of its own for each account, one account for each login name unless it
+//! is told to take them twice, changes
 //! that are made whole or not at all, and refusals in the protocol's words. It never knows a network or a fault: what
 //! becomes of a request on its way is its caller's to decide.
 
@@ -15,6 +16,9 @@ use serde_json::{Value, json};
 pub struct Accounts {
     by_id: BTreeMap<String, Value>,
     created: u64,
+    /// Whether two accounts can have one login name, against the protocol: there are providers that do not see the
+    /// one while they make the other.
+    pub takes_names_twice: bool,
 }
 
 impl Accounts {
@@ -70,6 +74,9 @@ impl Accounts {
 
     /// Whether somebody else has a login name already.
     fn is_taken(&self, name: &Value, id: &str) -> bool {
+        if self.takes_names_twice {
+            return false;
+        }
         let name = name.as_str().unwrap_or_default();
         let mut others = self.by_id.iter().filter(|(it, _)| *it != id);
         others.any(|(_, account)| is(&account["userName"], "userName", name))

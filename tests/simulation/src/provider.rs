@@ -23,6 +23,9 @@ const ROOT: &str = "/scim";
 /// The longest wait that one asks for, in seconds: longer than a request is waited for.
 const RETRY_AFTER_S_MAX: u64 = 20;
 
+/// How late a request comes at most, in milliseconds: within the time that one is waited for that was given up.
+const LATE_MS_MAX: u64 = 500_000;
+
 /// A tenant's service provider.
 #[derive(Debug, Default)]
 pub(crate) struct Provider {
@@ -59,6 +62,7 @@ impl Provider {
             }
         }
         provider.of_others = of_others;
+        provider.accounts.takes_names_twice = dice.per_mille(500);
         provider
     }
 }
@@ -98,7 +102,8 @@ pub(crate) async fn exchange(
     let fault = if is_down {
         None
     } else {
-        world.chaos.wire_fault(&world.dice, "SCIM")
+        let fault = world.chaos.wire_fault(&world.dice, "SCIM");
+        fault.or_else(|| delays(world, &asked.method))
     };
     if let Some(fault) = &fault {
         world.tell(|| format!("!! SCIM {}: {fault}", asked.method));
@@ -171,6 +176,15 @@ impl Asked {
             },
         }
     }
+}
+
+/// What creates an account comes late more often than anything else: from it a second one would come.
+fn delays(world: &World, method: &Method) -> Option<WireFault> {
+    let is_delayed =
+        *method == Method::POST && world.chaos.is_stormy() && world.dice.per_mille(250);
+    is_delayed.then(|| WireFault::Late {
+        ms: world.dice.between(1_000, LATE_MS_MAX),
+    })
 }
 
 /// The request is on its way for so long, and is carried out whether or not its sender still waits.
