@@ -7,7 +7,7 @@ use simulation::many::{Options, Report, Seeds, run};
 const SEEDS: u64 = 400;
 
 /// What has to happen within them, so that a world in which nothing happens is no proof.
-const CORNERS: [&str; 51] = [
+const CORNERS: [&str; 67] = [
     "fault: Graph is stale about a user",
     "fault: a call applied late",
     "fault: a call applied, its answer lost",
@@ -59,6 +59,22 @@ const CORNERS: [&str; 51] = [
     "users decided about by a person",
     "status events told",
     "status events told again",
+    "accounts told: off",
+    "accounts told: on",
+    "approvals refused",
+    "approved runs COMPLETED",
+    "fault: a message dead after too many deliveries",
+    "fault: a service provider is down",
+    "fault: groups that may not be looked into",
+    "members of groups noted",
+    "plans approved",
+    "plans released",
+    "runs FAILED graph_denied",
+    "runs FAILED group_unavailable",
+    "runs taken back",
+    "service providers told to the end",
+    "users left by a revert",
+    "users taken back",
 ];
 
 #[expect(clippy::unwrap_used, reason = "what does not work here fails the test")]
