@@ -2,9 +2,8 @@
 //! <https://www.rfc-editor.org/rfc/rfc7644>
 //!
 //! It promises what the protocol does: an id of its own for each account, one account for each login name unless it
-//! is told to take them twice, changes
-//! that are made whole or not at all, and refusals in the protocol's words. It never knows a network or a fault: what
-//! becomes of a request on its way is its caller's to decide.
+//! is told to take them twice, changes that are made whole or not at all, and refusals in the protocol's words. It
+//! never knows a network or a fault: what becomes of a request on its way is its caller's to decide.
 
 use std::collections::BTreeMap;
 
