@@ -19,7 +19,7 @@ const UNPROCESSED_ATTEMPTS_MAX: u32 = 10;
 /// The first pause before that, at most; it doubles.
 const UNPROCESSED_PAUSE_MS_FIRST: u64 = 25;
 /// The most answers that one query may take: 100,000 of 1 MB are 100 GB, far above any tenant.
-const QUERY_PAGES_MAX: u32 = 100_000;
+pub(crate) const QUERY_PAGES_MAX: u32 = 100_000;
 
 /// Whether a read sees every write before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,10 +111,7 @@ impl Store {
                 None => return Ok(()),
             }
         }
-        Err(StoreError::Invalid(format!(
-            "partition {} has more than {QUERY_PAGES_MAX} pages",
-            range.partition
-        )))
+        Err(too_many_pages(range.partition))
     }
 
     /// One answer's items of a range, from the key that comes after `start`.
@@ -229,6 +226,13 @@ impl Store {
         sleep(Duration::from_millis(self.ambient.random_up_to(bound_ms))).await;
         Ok(())
     }
+}
+
+/// A partition has more answers than any tenant's.
+pub(crate) fn too_many_pages(partition: &str) -> StoreError {
+    StoreError::Invalid(format!(
+        "partition {partition} has more than {QUERY_PAGES_MAX} pages"
+    ))
 }
 
 /// One answer of a query.

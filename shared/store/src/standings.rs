@@ -2,13 +2,14 @@
 //! changed, and who is on: about 100 bytes, where the user himself takes several times that. DynamoDB
 //! bills a query by the bytes that it passes, so a stream over the users would cost as much more.
 
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::scope::domain_of;
 use rollcall_core::status::{ChangeKind, Reason, Standing, Status, StoredUser};
 use rollcall_core::user::ContentHash;
 
 use crate::error::StoreError;
-use crate::read::{Consistency, Range};
+use crate::read::{Consistency, QUERY_PAGES_MAX, Range, too_many_pages};
 use crate::row::{Item, Row};
 use crate::schema::STANDING_INDEX;
 use crate::users::read_id;
@@ -18,8 +19,10 @@ use crate::{Store, Table, keys};
 /// what that did to him first, and the domain of his login name.
 pub(crate) const STANDING: &str = "standing";
 
-/// How many users one answer has at most: about 400 KB, which take ten times that in memory.
-const ANSWER_USERS_MAX: i32 = 4_000;
+/// How many users one answer has at most: about 200 KB, which take ten times that in memory.
+const ANSWER_USERS_MAX: i32 = 2_000;
+/// How many partitions are read at a time: while one answer is taken in, others are on their way.
+const SHARDS_AT_ONCE: usize = 4;
 
 /// A user of the directory's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,21 +122,44 @@ impl Store {
         tenant: &TenantId,
         mut take: impl FnMut(UserStanding),
     ) -> Result<(), StoreError> {
-        for shard in 0..keys::DIRECTORY_SHARDS {
-            let partition = keys::directory_partition(tenant, shard);
-            let range = Range {
-                index: Some(STANDING_INDEX),
-                consistency: Consistency::Eventual,
-                page_max: Some(ANSWER_USERS_MAX),
-                ..Range::of(Table::Directory, &partition)
-            };
-            self.query(range, |item| {
+        let shards = stream::iter(0..keys::DIRECTORY_SHARDS);
+        let answers = shards.map(|shard| Box::pin(self.answers(tenant, shard)));
+        let mut answers = answers.flatten_unordered(SHARDS_AT_ONCE);
+        while let Some(items) = answers.try_next().await? {
+            for item in &items {
                 take(read_standing(item)?);
-                Ok(())
-            })
-            .await?;
+            }
         }
         Ok(())
+    }
+
+    /// The index's items of one partition, answer by answer.
+    fn answers(
+        &self,
+        tenant: &TenantId,
+        shard: u8,
+    ) -> impl Stream<Item = Result<Vec<Item>, StoreError>> + '_ {
+        let partition = keys::directory_partition(tenant, shard);
+        stream::try_unfold((0, Some(None)), move |(pages, next)| {
+            let partition = partition.clone();
+            async move {
+                let Some(start) = next else {
+                    return Ok(None);
+                };
+                if pages == QUERY_PAGES_MAX {
+                    return Err(too_many_pages(&partition));
+                }
+                let range = Range {
+                    index: Some(STANDING_INDEX),
+                    consistency: Consistency::Eventual,
+                    page_max: Some(ANSWER_USERS_MAX),
+                    ..Range::of(Table::Directory, &partition)
+                };
+                let answer = self.query_page(&range, start).await?;
+                let next = answer.last_key.map(Some);
+                Ok(Some((answer.items, (pages + 1, next))))
+            }
+        })
     }
 
     /// The standings of the users in one partition, with every write before seen: from the users themselves, at

@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use rollcall_core::ids::RunRef;
 use rollcall_store::{BegunRevert, Ruled, Store};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::checks::hands::HOLD_MS_MAX;
+use crate::checks::starts::CLOCKS_MS;
 use crate::item::{Item, Place, number, text};
+use crate::lambda::Function;
 use crate::person;
+use crate::queues::call;
 use crate::story::{GRACE_MS, RUN_MS_MAX, ended_by, fires, put_at_last, sweep};
 use crate::tenants::SimTenant;
 use crate::world::{World, lock};
@@ -42,6 +47,10 @@ pub(crate) async fn follow(world: &Arc<World>, store: &Store) -> anyhow::Result<
         let Some((run, plan)) = held(world, &world.tenants[nth]) else {
             continue;
         };
+        if world.dice.per_mille(150) {
+            lapses(world, &run).await;
+            continue;
+        }
         let sweeper = storm(world);
         let is_taken_back = decide(world, store, nth, &run, &plan).await?;
         calm(
@@ -68,6 +77,28 @@ fn held(world: &World, tenant: &SimTenant) -> Option<(RunRef, String)> {
     let run = Place::coordination(format!("run#{}", tenant.name), format!("{run:010}"));
     let plan = text(mirror.get(&run)?, "held_plan").to_owned();
     Some((named, plan))
+}
+
+/// Nobody decides about a plan until it is too old for it.
+async fn lapses(world: &Arc<World>, run: &RunRef) {
+    world.tell(|| format!("nobody decides about {run}"));
+    sleep(Duration::from_millis(HOLD_MS_MAX + CLOCKS_MS)).await;
+    let event = json!({ "schedule": "sweep" });
+    call(Arc::clone(world), Function::Finalizer, event).await;
+    let place = Place::coordination(format!("run#{}", run.tenant), format!("{:010}", run.run));
+    let waits = {
+        let mirror = lock(&world.mirror);
+        let state = mirror.get(&place).map(|item| text(item, "state"));
+        state != Some("SUPERSEDED")
+    };
+    if waits && !world.is_over() {
+        let detail = format!("{run} waits for ever");
+        return world.violate(
+            "invariant 7: a hold ends by a person or a later plan",
+            detail,
+        );
+    }
+    world.mark("holds lapsed");
 }
 
 fn storm(world: &Arc<World>) -> JoinHandle<()> {
@@ -176,7 +207,7 @@ async fn approves(world: Arc<World>, run: RunRef, typed: String, by: u64) {
 async fn rejects(world: Arc<World>, run: RunRef) {
     sleep(Duration::from_millis(world.dice.between(0, DECIDES_MS_MAX))).await;
     world.tell(|| format!("somebody rejects {run}"));
-    if world.store(0).reject_hold(&run, "nobody").await == Ok(Ruled::Done) {
+    if rollcall_sync::reject(&world.store(0), &run, "nobody").await == Ok(Ruled::Done) {
         world.mark("plans rejected");
     }
 }

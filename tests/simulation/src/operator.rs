@@ -1,13 +1,13 @@
 //! An operator: reads what the command line reads, while everything goes wrong and when it is calm,
 //! removes a tenant and puts it back, and makes mistakes, which have to be refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rollcall_core::ids::TenantId;
+use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::{Reason, StoredUser};
-use rollcall_store::{RunRecord, Store, StoreError};
+use rollcall_store::{Left, RunRecord, Store, StoreError, Survey};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -27,6 +27,10 @@ fn mistakes() -> Vec<(&'static str, Value)> {
             .map(|number| format!("{what}{number}.example"))
             .collect()
     };
+    let directory = "c29e8883-d903-4004-af3d-6f19378a4c88";
+    let groups: Vec<_> = (0..2_000)
+        .map(|it| Uuid::from_u128(it).to_string())
+        .collect();
     let attributes: BTreeMap<_, _> = (0..40).map(|it| (format!("a{it}"), "jobTitle")).collect();
     vec![
         ("id", json!("Two Words")),
@@ -71,6 +75,16 @@ fn mistakes() -> Vec<(&'static str, Value)> {
         ("scope/domains", json!(["not a domain"])),
         ("scope/domains", json!(many("d", 2_000))),
         ("scope/groups", json!(["everybody"])),
+        ("scope/groups", json!(vec![directory; 2])),
+        ("scope/groups", json!(groups)),
+        ("schedule/full", json!("daily")),
+        ("schedule/full", json!("rate(daily)")),
+        ("schedule/full", json!("rate(a few hours)")),
+        ("schedule/full", json!("rate(2 weeks)")),
+        ("schedule/full", json!("rate(1 minute)")),
+        ("schedule/delta", json!("cron(0 2 * * *)")),
+        ("schedule/delta", json!("cron(0 2 L * ? *)")),
+        ("schedule/delta", json!("cron(0 2 30 2 ? *)")),
         ("attributes", json!(attributes)),
         ("attributes", json!({ "1st": "department" })),
         ("attributes", json!({ "first": "not a property" })),
@@ -177,8 +191,15 @@ pub(crate) async fn looks(
     for run in store.runs(&id).await? {
         runs.push(run);
     }
+    let survey = match runs.last() {
+        Some(run) => Some((&run.run, store.survey_revert(&run.run).await?)),
+        None => None,
+    };
     if is_calm && !world.is_over() {
         compare(world, tenant, &users, &runs);
+        if let Some((run, Survey::Found { restored, left })) = &survey {
+            surveyed(world, run, restored, left);
+        }
         if tenants.len() != world.tenants.len() {
             world.violate(READS, format!("{} tenants", tenants.len()));
         }
@@ -226,6 +247,25 @@ fn compare(world: &World, tenant: &SimTenant, users: &[StoredUser], runs: &[RunR
             );
         }
     }
+}
+
+/// A revert would do something with everybody of whom the run left an image, or say that it does not.
+fn surveyed(world: &World, run: &RunRef, restored: &BTreeSet<ObjectId>, left: &[Left]) {
+    let prefix = format!("journal#{}#{}#", run.tenant, run.run);
+    let mirror = lock(&world.mirror);
+    let images = mirror.partitions(Table::Coordination, &prefix);
+    let written: BTreeSet<_> = images
+        .filter_map(|(place, _)| Some(place.sk.split_once('#')?.0.to_owned()))
+        .collect();
+    let told = restored.iter().chain(left.iter().map(|left| &left.id));
+    let told: BTreeSet<_> = told.map(ToString::to_string).collect();
+    if told != written {
+        world.violate(
+            READS,
+            format!("{run} wrote {written:?}, a revert is about {told:?}"),
+        );
+    }
+    world.mark("runs surveyed");
 }
 
 /// One user: by login name, and with all that became of him.

@@ -136,9 +136,8 @@ fn put(world: &World, place: &Place, item: &Item) {
     after.remove("status_run");
     let whose = world.tenant(tenant_of(place));
     let tells = whose.filter(|tenant| tenant.has_provider());
-    // A provider is told by the index, which is written with the user.
-    if tells.is_some()
-        && let Some(AttributeValue::B(standing)) = after.get_mut("standing")
+    // The index, by which providers are told, is written with the user.
+    if let Some(AttributeValue::B(standing)) = after.get_mut("standing")
         && let Some(told) = standing.first_chunk_mut()
     {
         *told = [status.as_bytes()[0], b'm'];

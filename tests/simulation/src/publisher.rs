@@ -34,6 +34,10 @@ pub(crate) async fn follow(world: &Arc<World>) {
     lock(&world.stream).tells_oddities(&world.dice);
     let shards = world.dice.between(1, SHARDS_MAX);
     world.storm_again();
+    if world.dice.per_mille(100) {
+        lock(&world.stream).is_ahead(&world.dice);
+        world.mark("fault: a newer layout");
+    }
     if world.chaos.is_stormy() && world.dice.per_mille(300) {
         let down_ms = world.dice.between(0, DOWN_MS_MAX);
         lock(&world.told).topic_is_down_until_ms = world.now_ms() + down_ms;
@@ -44,6 +48,7 @@ pub(crate) async fn follow(world: &Arc<World>) {
     world.tell(|| "-- calm".into());
     world.calm_down();
     lock(&world.told).topic_is_down_until_ms = 0;
+    lock(&world.stream).is_caught_up_with();
     // A write can still have been on its way.
     while !world.has_ended() && is_left(world, &places) {
         let records = lock(&world.stream).records.len();

@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::timeout::TimeoutConfig;
 use rollcall_sync::Queues;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::chaos::WireFault;
@@ -93,20 +94,40 @@ async fn exchange(
             return Err(broken());
         }
         Some(WireFault::Late { ms }) => {
-            sleep(Duration::from_millis(ms)).await;
-            send(world, operation, body)
+            rings(body);
+            late(world, operation, body, ms).await?
         }
         Some(WireFault::Refused { status, code }) => {
             let refused = json!({ "__type": code, "message": "on purpose" });
             (status, refused)
         }
-        Some(WireFault::Conflict) | None => send(world, operation, body),
+        Some(WireFault::Conflict) | None => {
+            rings(body);
+            send(world, operation, body)
+        }
     };
     world.travel().await;
     if let Some(invocation) = &invocation {
         invocation.step(world, Moment::After, false).await;
     }
     http((reply.0, reply.1.to_string().into_bytes()))
+}
+
+/// The request is on its way for so long, and is taken whether or not its sender still waits.
+async fn late(
+    world: &Arc<World>,
+    operation: &str,
+    body: &Value,
+    ms: u64,
+) -> Result<(u16, Value), ConnectorError> {
+    let (answer, answered) = oneshot::channel();
+    let (world, operation, body) = (Arc::clone(world), operation.to_owned(), body.clone());
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(ms)).await;
+        // Whoever sent it may have given up.
+        let _ = answer.send(send(&world, &operation, &body));
+    });
+    answered.await.map_err(|_| broken())
 }
 
 fn send(world: &Arc<World>, operation: &str, body: &Value) -> (u16, Value) {
@@ -116,9 +137,6 @@ fn send(world: &Arc<World>, operation: &str, body: &Value) -> (u16, Value) {
         let problem = json!({ "__type": "InvalidParameterValue", "message": "no such queue" });
         return (400, problem);
     };
-    if let Some(invocation) = Invocation::current() {
-        lock(&invocation.rang_for).extend(place_of(message));
-    }
     let delay_s = body["DelaySeconds"].as_u64().unwrap_or_default();
     world.tell(|| format!("SQS rings the {function} in {delay_s} s: {message}"));
     let id = world.dice.uuid().to_string();
@@ -131,6 +149,14 @@ fn send(world: &Arc<World>, operation: &str, body: &Value) -> (u16, Value) {
         delay_s * 1_000,
     ));
     (200, answer)
+}
+
+/// Whoever sends this rings, now or when it arrives.
+fn rings(body: &Value) {
+    if let (Some(invocation), Some(message)) = (Invocation::current(), body["MessageBody"].as_str())
+    {
+        lock(&invocation.rang_for).extend(place_of(message));
+    }
 }
 
 /// The batch or the run that a bell names.

@@ -35,7 +35,7 @@ pub(crate) async fn follow(world: &Arc<World>, store: &Store) -> anyhow::Result<
     let ill = ill.then(|| &world.tenants[world.dice.index(world.tenants.len())]);
     for tenant in &world.tenants {
         tenant.find_secret();
-        tenant.schedule(world.dice.per_mille(150));
+        tenant.schedule(&world.dice);
     }
     if let Some(ill) = ill {
         ill.misplace_secret(&world.dice);
@@ -122,8 +122,7 @@ async fn fire(world: &Arc<World>, is_full: bool) -> Occurrence {
 async fn had_by_all(world: &World, occurrence: Occurrence, ms_max: u64) {
     let until_ms = world.now_ms() + ms_max;
     loop {
-        let waits =
-            |tenant: &&SimTenant| !tenant.is_off() && !is_done_with(world, tenant, occurrence);
+        let waits = |tenant: &&SimTenant| !is_done_with(world, tenant, occurrence);
         let Some(waiting) = world.tenants.iter().find(waits) else {
             return;
         };

@@ -69,6 +69,10 @@ fn spoil_item(dice: &Dice, mut items: Vec<&mut Map<String, Value>>) -> Option<St
     let index = dice.index(items.len());
     let item = items.get_mut(index)?;
     let place = format!("{} {}", item["pk"]["S"], item["sk"]["S"]);
+    if dice.per_mille(100) {
+        item.insert("schema".into(), json!({ "N": "99" }));
+        return Some(format!("{place} is of a newer layout"));
+    }
     let mut names: Vec<_> = item.keys().cloned().collect();
     names.retain(|name| name != "pk" && name != "sk");
     names.sort_unstable();

@@ -1,6 +1,8 @@
 //! The directory's stream: what Lambda delivers to the publisher of each write of a user.
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html>
 
+use std::collections::BTreeSet;
+
 use dynoxide::AttributeValue;
 use serde_json::{Value, json};
 
@@ -12,6 +14,8 @@ use crate::mirror::Change;
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     pub(crate) records: Vec<Record>,
+    /// The records that a newer version has written, by their numbers, while the publisher is an older one.
+    newer: BTreeSet<u64>,
 }
 
 /// A record.
@@ -88,13 +92,25 @@ impl Stream {
         }
     }
 
+    /// A newer version is deployed, and the publisher is not the first to be it.
+    pub(crate) fn is_ahead(&mut self, dice: &Dice) {
+        let index = dice.index(self.records.len());
+        self.newer
+            .extend(self.records.get(index).map(|it| it.number));
+    }
+
+    /// The publisher is deployed as well, and reads everything.
+    pub(crate) fn is_caught_up_with(&mut self) {
+        self.newer.clear();
+    }
+
     /// The records of a shard, as they stand in an event: a user's are all in one.
     pub(crate) fn shard(&self, shard: u64, shards: u64) -> Vec<Value> {
         let in_it = |record: &&Record| record.shard(shards) == shard;
         self.records
             .iter()
             .filter(in_it)
-            .map(Record::event)
+            .map(|record| record.event(self.newer.contains(&record.number)))
             .collect()
     }
 
@@ -118,7 +134,7 @@ impl Record {
         key.bytes().map(u64::from).sum::<u64>() % shards
     }
 
-    fn event(&self) -> Value {
+    fn event(&self, is_newer: bool) -> Value {
         let mut told = match &self.what {
             What::Write(change, _) => json!({
                 "NewImage": change.after,
@@ -135,6 +151,9 @@ impl Record {
         ) = &self.what
         {
             told["OldImage"] = json!(before);
+        }
+        if is_newer {
+            told["NewImage"]["schema"] = json!({ "N": "99" });
         }
         told["SequenceNumber"] = json!(self.sequence_number());
         json!({ "eventSource": "aws:dynamodb", "dynamodb": told })

@@ -190,19 +190,22 @@ impl SimTenant {
         lock(&self.settings)["credential"] = secret(&self.name);
     }
 
-    /// The tenant has a schedule of its own: none at all; or that of the stack.
-    pub(crate) fn schedule(&self, is_off: bool) {
-        let schedule = if is_off {
-            json!({ "full": "off", "delta": "off" })
-        } else {
-            json!({})
+    /// The tenant has a schedule of its own: none at all, or every so many hours; or that of the stack.
+    pub(crate) fn schedule(&self, dice: &Dice) {
+        let hours = dice.of([1, 2, 3, 6]);
+        let own = match dice.index(3) {
+            0 => format!("rate({} minutes)", hours * 60),
+            1 => format!("rate({hours} hour{})", if hours == 1 { "" } else { "s" }),
+            _ => format!("cron(0 0/{hours} * * ? *)"),
+        };
+        let schedule = match dice.index(8) {
+            0 => json!({ "full": "off", "delta": "off" }),
+            1 => json!({ "full": own }),
+            2 => json!({ "full": own, "delta": "off" }),
+            3 => json!({ "delta": own }),
+            _ => json!({}),
         };
         lock(&self.settings)["schedule"] = schedule;
-    }
-
-    /// Whether no schedule starts a run of it.
-    pub(crate) fn is_off(&self) -> bool {
-        lock(&self.settings)["schedule"]["full"] == "off"
     }
 
     /// Any change of the settings, for somebody who hopes that it helps.

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::starts::CLOCKS_MS;
 use super::{Look, RunKey};
 use crate::item::{Item, Place, Table, flag, json, number, text};
 use crate::lambda::Told;
 use crate::mirror::Change;
 
 const RELEASED: &str = "invariant 7: a plan is released by its hash, once";
+/// How long a plan waits for a person, in milliseconds.
+pub(crate) const HOLD_MS_MAX: u64 = 60 * 86_400_000;
 const REVERTED: &str = "invariant 8: a run is taken back as it was";
 
 impl Look<'_> {
@@ -45,6 +48,35 @@ impl Look<'_> {
             let detail = format!("{}/{} asks for no full run", run.0, run.1);
             self.violate("fine print 12: a held delta asks for a full run", &detail);
         }
+    }
+
+    /// By a later plan, or because nobody has decided for so long.
+    fn superseded(&self, run: &RunKey) {
+        let prefix = format!("plan#{}", run.0);
+        let is_by_full = |change: &Change| {
+            let later = change
+                .place
+                .sk
+                .split('#')
+                .next()
+                .and_then(|it| it.parse().ok());
+            !self.is_delta(&(run.0.clone(), later.unwrap_or_default()))
+        };
+        let mut plans = self.changes.iter().filter(|it| it.place.pk == prefix);
+        let has_plan = plans.any(is_by_full);
+        if !has_plan && !self.has_lapsed(run) {
+            let detail = format!("{}/{} was superseded by no plan", run.0, run.1);
+            self.violate(
+                "invariant 7: a hold ends by a person or a later plan",
+                &detail,
+            );
+        }
+    }
+
+    fn has_lapsed(&self, run: &RunKey) -> bool {
+        let held_ms = self.run_item(run).and_then(|item| number(item, "ended_at"));
+        let lapses_ms = held_ms.map(|held_ms| held_ms + HOLD_MS_MAX);
+        lapses_ms.is_some_and(|lapses_ms| lapses_ms <= self.now_ms + CLOCKS_MS)
     }
 
     /// The full run that supersedes a hold is what was asked for.

@@ -5,7 +5,8 @@ pub(crate) mod accounts;
 mod batches;
 pub(crate) mod end;
 pub(crate) mod failures;
-mod hands;
+mod guards;
+pub(crate) mod hands;
 mod heads;
 pub(crate) mod isolation;
 mod members;
@@ -150,8 +151,11 @@ impl Look<'_> {
     fn expires_late(&self, change: &Change) {
         const DAY_S: u64 = 86_400;
         let ttl_s = number(&change.after, "ttl").unwrap_or_default();
+        // A hold that lapses is dropped long after its run's end.
+        let ended_ms = change.before.as_ref().and_then(|it| number(it, "ended_at"));
+        let from_ms = ended_ms.unwrap_or(self.now_ms);
         // A clock that is off by a minute, and a run that took a day.
-        let earliest_s = self.now_ms / 1_000 + (rollcall_store::RETENTION_DAYS - 1) * DAY_S;
+        let earliest_s = from_ms / 1_000 + (rollcall_store::RETENTION_DAYS - 1) * DAY_S;
         if ttl_s < earliest_s {
             let detail = format!("{} expires too early", change.place);
             self.violate("fine print 14: a run is kept after its end", &detail);

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Look;
+use serde_json::Value;
+
 use crate::called_for::Occurrence;
 use crate::item::{Item, Place, json, number};
 use crate::lambda::Invocation;
@@ -75,7 +77,7 @@ impl Look<'_> {
             self.violate(ONE, &detail);
         }
         if is_started {
-            self.may_be_started(tenant, before);
+            self.may_be_started(tenant, before, occurrence);
         }
     }
 
@@ -103,13 +105,15 @@ impl Look<'_> {
         }
     }
 
-    fn may_be_started(&self, tenant: &str, head: &Item) {
+    fn may_be_started(&self, tenant: &str, head: &Item, occurrence: Occurrence) {
         let settings = Place::coordination("tenants".into(), tenant.into());
         let Some(settings) = self.mirror.get(&settings) else {
             return self.violate(ONE, &format!("{tenant} is no tenant"));
         };
-        if json(settings, "settings")["schedule"]["full"] == "off" {
-            return self.violate(ONE, &format!("{tenant} has no schedule"));
+        let schedule = json(settings, "settings")["schedule"].take();
+        if !Wants::of(&schedule).has_due(head, occurrence) {
+            let detail = format!("{tenant}: {occurrence:?} is not due by {schedule}");
+            return self.violate(ONE, &detail);
         }
         let until_ms = self.checks.starts.rests_until_ms(tenant);
         if let Some(until_ms) = until_ms
@@ -119,6 +123,76 @@ impl Look<'_> {
             let detail = format!("{tenant}: {} ms too early", until_ms - self.now_ms);
             self.violate(RESTS, &detail);
         }
+    }
+}
+
+/// When a tenant wants its runs.
+#[derive(Debug, Clone, Copy)]
+struct Wants {
+    full: Every,
+    delta: Every,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Every {
+    /// As the stack's schedule fires.
+    Occurrence,
+    /// Once in each so many milliseconds, counted from midnight.
+    Period(u64),
+    Never,
+}
+
+impl Every {
+    /// Of the schedules that the tenants here have.
+    fn of(schedule: &Value) -> Self {
+        const UNITS: [(&str, u64); 3] = [("minutes)", 1), ("hour)", 60), ("hours)", 60)];
+        let Some(text) = schedule.as_str() else {
+            return Self::Occurrence;
+        };
+        let rate = text.strip_prefix("rate(").and_then(|it| it.split_once(' '));
+        let cron = text
+            .strip_prefix("cron(0 0/")
+            .and_then(|it| it.split_once(' '));
+        let minutes = match (rate, cron) {
+            (Some((count, unit)), _) => {
+                let unit = UNITS.into_iter().find(|(name, _)| *name == unit);
+                count
+                    .parse()
+                    .ok()
+                    .zip(unit)
+                    .map(|(count, unit): (u64, _)| count * unit.1)
+            }
+            (_, Some((hours, _))) => hours.parse().ok().map(|hours: u64| hours * 60),
+            (None, None) => None,
+        };
+        minutes.map_or(Self::Never, |minutes| Self::Period(minutes * 60_000))
+    }
+
+    /// Whether it is time again, where the stack's schedule of this kind fires or not.
+    fn has_come(self, fires: bool, at_ms: u64, last_ms: Option<u64>) -> bool {
+        match self {
+            Self::Occurrence => fires && last_ms < Some(at_ms),
+            Self::Period(ms) => last_ms.is_none_or(|last_ms| at_ms / ms > last_ms / ms),
+            Self::Never => false,
+        }
+    }
+}
+
+impl Wants {
+    fn of(schedule: &Value) -> Self {
+        Self {
+            full: Every::of(&schedule["full"]),
+            delta: Every::of(&schedule["delta"]),
+        }
+    }
+
+    /// Whether a run of either kind is due at an occurrence of the stack's. Deltas are looked for at the stack's
+    /// deltas alone.
+    fn has_due(self, head: &Item, occurrence: Occurrence) -> bool {
+        let Occurrence { is_full, at_ms } = occurrence;
+        let last = |name| number(head, name);
+        self.full.has_come(is_full, at_ms, last("full_for"))
+            || (!is_full && self.delta.has_come(true, at_ms, last("any_for")))
     }
 }
 
@@ -145,12 +219,14 @@ pub(crate) fn rests_until_ms(world: &World, tenant: &SimTenant) -> Option<u64> {
     lock(&world.checks).starts.rests_until_ms(&tenant.name)
 }
 
-/// Whether a tenant has had an occurrence, or a later one in its place, or was left to rest.
+/// Whether a tenant has had an occurrence, or a later one in its place, or wants none, or was left to rest.
 pub(crate) fn is_done_with(world: &World, tenant: &SimTenant, occurrence: Occurrence) -> bool {
     let mirror = lock(&world.mirror);
-    let last_ms = head(&mirror, &tenant.name).and_then(|head| had_at_ms(head, occurrence));
+    let none = Item::new();
+    let head = head(&mirror, &tenant.name).unwrap_or(&none);
+    let wants = Wants::of(&tenant.settings_as_written()["schedule"]);
     let left = (tenant.name.clone(), occurrence);
-    last_ms >= Some(occurrence.at_ms) || lock(&world.checks).starts.left.contains(&left)
+    !wants.has_due(head, occurrence) || lock(&world.checks).starts.left.contains(&left)
 }
 
 fn head<'a>(mirror: &'a Mirror, tenant: &str) -> Option<&'a Item> {

@@ -8,6 +8,8 @@ use rollcall_graph_emulator::{
 };
 use uuid::Uuid;
 
+use super::ORIGIN;
+use crate::dice::Dice;
 use crate::world::{World, lock};
 
 /// How long a lasting fault lasts at most, in milliseconds: longer than a run's deadline.
@@ -103,7 +105,7 @@ pub(super) fn faults(
         };
         let fault = if matcher != Matcher::any() && world.dice.per_mille(300) {
             // Another code than the one that counts.
-            Fault::status_with(404, ErrorBody::Unknown)
+            Fault::status_with(404, wordless(&world.dice))
         } else {
             fault(world, endpoint, is_next)
         };
@@ -217,6 +219,15 @@ fn lasting_fault(world: &World, lasting: &Lasting, endpoint: Endpoint) -> (Match
     }
 }
 
+/// The body of an error that does not say what is wrong.
+fn wordless(dice: &Dice) -> ErrorBody {
+    if dice.per_mille(500) {
+        ErrorBody::Unknown
+    } else {
+        ErrorBody::Empty
+    }
+}
+
 /// One of the catalogue, as far as it fits the endpoint.
 fn fault(world: &World, endpoint: Endpoint, is_next: bool) -> Fault {
     let dice = &world.dice;
@@ -224,7 +235,7 @@ fn fault(world: &World, endpoint: Endpoint, is_next: bool) -> Fault {
         0 => Fault::throttled(Some(u32::try_from(dice.between(1, 20)).unwrap_or(1))),
         1 => Fault::throttled(None),
         2 => Fault::status(dice.of([500, 502, 503, 504])),
-        3 => Fault::status_with(dice.of([500, 503]), ErrorBody::Unknown),
+        3 => Fault::status_with(dice.of([500, 503]), wordless(dice)),
         4 => Fault::status_with(502, ErrorBody::Html),
         5 => match dice.index(3) {
             0 => Fault::Closed,
@@ -278,9 +289,27 @@ fn delta_fault(world: &World, is_next: bool) -> Fault {
         3 => Fault::EmptyPage,
         4 => Fault::NextLink(NextLink::Itself),
         5 => Fault::NextLink(NextLink::Missing),
-        6 => Fault::NextLink(NextLink::Origin("https://elsewhere.sim".into())),
+        6 => Fault::NextLink(nowhere(dice)),
         _ => Fault::Twice(Who::First(2)),
     }
+}
+
+/// A next link that leads to another host, or nowhere.
+fn nowhere(dice: &Dice) -> NextLink {
+    NextLink::Exactly(match dice.index(8) {
+        0..=4 => return NextLink::Origin("https://elsewhere.sim".into()),
+        5 => String::new(),
+        6 => "/v1.0/users?$skiptoken=a".into(),
+        _ => "https://a:b@graph.sim/v1.0/users?$skiptoken=a".into(),
+    })
+}
+
+/// Likewise, or to a page that there is not.
+fn elsewhere(dice: &Dice) -> NextLink {
+    if dice.per_mille(850) {
+        return nowhere(dice);
+    }
+    NextLink::Exactly(format!("{ORIGIN}/v1.0/users?$skiptoken=of-nobody"))
 }
 
 /// The faults that only a list has.
@@ -296,7 +325,7 @@ fn list_fault(world: &World, is_next: bool) -> Fault {
         6 => Fault::NextLink(NextLink::Itself),
         7 => Fault::NextLink(NextLink::Page(1)),
         8 => match dice.index(3) {
-            0 => Fault::NextLink(NextLink::Origin("https://elsewhere.sim".into())),
+            0 => Fault::NextLink(elsewhere(dice)),
             1 => Fault::Redirect {
                 to: "https://elsewhere.sim/v1.0/users".into(),
             },
