@@ -38,6 +38,13 @@ impl BatchState {
     }
 }
 
+/// The page whose batch has to be over before that of `page` has its turn, where so many are worked on at a time; `None`
+/// for the first pages.
+#[must_use]
+pub fn turn_after(page: u32, at_once: u32) -> Option<u32> {
+    page.checked_sub(at_once).filter(|before| *before > 0)
+}
+
 /// What can happen to a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BatchEvent {

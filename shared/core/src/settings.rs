@@ -17,6 +17,11 @@ use crate::scim::ScimTarget;
 use crate::scope::Scope;
 use crate::user::AttributeMap;
 
+/// How many batches of a tenant are worked on at a time if its settings say nothing. A worker writes some hundred users
+/// a second, and eight of them more than a chain of pages brings, while the workers of the others go on.
+pub const BATCHES_AT_ONCE: u32 = 8;
+/// The most that a tenant may ask for: all that the stack has by far.
+pub const BATCHES_AT_ONCE_MAX: u32 = 1_000;
 /// The longest that one request to Graph may be tried, in seconds.
 pub const GRAPH_RETRY_SECONDS_MAX: u64 = 3_600;
 /// The longest that a run may take to its first deactivation, in minutes: a week.
@@ -242,6 +247,12 @@ pub struct Limits {
     /// How long a lease runs without being renewed, in seconds.
     #[serde(deserialize_with = "lease_seconds")]
     pub lease_seconds: u64,
+    /// How many batches of the tenant are worked on at a time; [`BATCHES_AT_ONCE`] if it is not given.
+    #[serde(
+        deserialize_with = "batches_at_once",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub batches_at_once: Option<u32>,
 }
 
 impl Default for Limits {
@@ -250,6 +261,7 @@ impl Default for Limits {
             graph_retry_seconds_max: 300,
             run_deadline_minutes: 360,
             lease_seconds: 60,
+            batches_at_once: None,
         }
     }
 }
@@ -259,6 +271,12 @@ impl Limits {
     #[must_use]
     pub const fn lease_ms(&self) -> u64 {
         self.lease_seconds * 1_000
+    }
+
+    /// How many batches are worked on at a time.
+    #[must_use]
+    pub fn batches_at_once(&self) -> u32 {
+        self.batches_at_once.unwrap_or(BATCHES_AT_ONCE)
     }
 }
 
@@ -272,6 +290,10 @@ fn run_deadline_minutes<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64
 
 fn lease_seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     bounded(from, LEASE_SECONDS_MIN, LEASE_SECONDS_MAX, "seconds")
+}
+
+fn batches_at_once<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    bounded(from, 1, BATCHES_AT_ONCE_MAX, "batches").map(Some)
 }
 
 fn attributes<'de, D: serde::Deserializer<'de>>(from: D) -> Result<AttributeMap, D::Error> {

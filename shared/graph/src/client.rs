@@ -9,7 +9,7 @@ use rollcall_core::user::{AttributeMap, GraphUser};
 
 use crate::config::{Endpoints, GraphConfig};
 use crate::error::GraphError;
-use crate::exchange::{Network, Transport};
+use crate::exchange::{BODY_BYTES_MAX, Network, Transport};
 use crate::http::{Call, Http};
 use crate::link::{NextLink, safe_url};
 use crate::page::{self, Broken, DeltaEnd};
@@ -88,7 +88,11 @@ impl GraphClient {
     pub fn new(config: GraphConfig, ambient: Ambient) -> Result<Self, GraphError> {
         let roots = [&config.graph_root, &config.login_root];
         let plain_http = roots.iter().any(|root| root.scheme() == "http");
-        Self::over(Arc::new(Network::new(plain_http)?), config, ambient)
+        Self::over(
+            Arc::new(Network::new(plain_http, BODY_BYTES_MAX)?),
+            config,
+            ambient,
+        )
     }
 
     /// Over another transport.

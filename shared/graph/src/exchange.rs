@@ -14,9 +14,9 @@ use url::Url;
 use crate::config::may_carry_secrets;
 use crate::error::GraphError;
 
-/// The longest body that is read, in bytes after decompression. A page of 999 users with many
+/// The longest body that is read of Graph, in bytes after decompression. A page of 999 users with many
 /// mapped properties stays below 10 MB.
-const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How deep the chain of a transport error is told.
 const CAUSES_MAX: usize = 6;
@@ -61,7 +61,10 @@ pub trait Transport: Debug + Send + Sync {
 
 /// The network.
 #[derive(Debug)]
-pub(crate) struct Network(reqwest::Client);
+pub(crate) struct Network {
+    client: reqwest::Client,
+    body_bytes_max: usize,
+}
 
 impl Received {
     /// A header as text.
@@ -104,32 +107,38 @@ pub(crate) fn seconds_as_ms(text: &str) -> Option<u64> {
 }
 
 impl Network {
-    /// The connections of one tenant.
-    pub(crate) fn new(plain_http: bool) -> Result<Self, GraphError> {
-        client(plain_http).map(Self)
+    /// The connections of one tenant. A longer body than this is not read.
+    pub(crate) fn new(plain_http: bool, body_bytes_max: usize) -> Result<Self, GraphError> {
+        let client = client(plain_http)?;
+        Ok(Self {
+            client,
+            body_bytes_max,
+        })
     }
 }
 
-/// The network, to the service with this root alone: over TLS, or plain to a loopback address.
+/// The network, to the service with this root alone: over TLS, or plain to a loopback address. Of an answer with more
+/// bytes than this, after decompression, nothing is kept.
 ///
 /// # Errors
 /// [`GraphError::BadConfig`] for a root to which no secret may go, or when no TLS can be had.
-pub fn network(root: &Url) -> Result<Arc<dyn Transport>, GraphError> {
+pub fn network(root: &Url, body_bytes_max: usize) -> Result<Arc<dyn Transport>, GraphError> {
     if !may_carry_secrets(root) {
         let problem = "must be https (plain http only on a loopback address)";
         return Err(GraphError::bad_config("url", problem.to_owned()));
     }
-    Ok(Arc::new(Network::new(root.scheme() == "http")?))
+    let network = Network::new(root.scheme() == "http", body_bytes_max)?;
+    Ok(Arc::new(network))
 }
 
 impl Transport for Network {
     fn exchange(&self, request: Request) -> Exchange<'_> {
         Box::pin(async {
-            let mut response = self.0.execute(request).await.map_err(lost)?;
+            let mut response = self.client.execute(request).await.map_err(lost)?;
             Ok(Received {
                 status: response.status(),
                 headers: std::mem::take(response.headers_mut()),
-                body: read(response).await,
+                body: read(response, self.body_bytes_max).await,
             })
         })
     }
@@ -157,13 +166,13 @@ fn client(plain_http: bool) -> Result<reqwest::Client, GraphError> {
     })
 }
 
-async fn read(mut response: Response) -> Result<Vec<u8>, Lost> {
+async fn read(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, Lost> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(lost)? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
+        if body.len() + chunk.len() > bytes_max {
             return Err(Lost {
                 timed_out: false,
-                cause: format!("the body is longer than {BODY_BYTES_MAX} bytes"),
+                cause: format!("the body is longer than {bytes_max} bytes"),
             });
         }
         body.extend_from_slice(&chunk);

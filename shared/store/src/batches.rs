@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use rollcall_core::batch::{BatchEvent, BatchState};
+use rollcall_core::batch::{BatchEvent, BatchState, turn_after};
 use rollcall_core::counts::ChangeCounts;
 use rollcall_core::evidence::RequestId;
 use rollcall_core::ids::RunRef;
@@ -52,6 +52,8 @@ pub struct BatchRecord {
     pub repeats: bool,
     /// How many users the worker counted; `None` until it is done.
     pub counted: Option<u64>,
+    /// How many batches of the run are worked on at a time; `None` if each is worked on when it comes.
+    pub at_once: Option<u32>,
     /// Its lease, running or lapsed.
     pub lease: Option<LeaseTerm>,
     /// How long its leases run, in milliseconds.
@@ -91,6 +93,7 @@ impl BatchRecord {
             request: row.text_if_any("graph_request")?.map(str::to_owned).into(),
             repeats: row.flag_if_any("repeats")?.unwrap_or_default(),
             counted: row.number_if_any("counted")?,
+            at_once: row.number_if_any("at_once")?,
             lease: read_lease(&row)?,
             lease_ms: row.number("lease_ms")?,
             result: BatchResult {
@@ -105,6 +108,18 @@ impl BatchRecord {
             usage: Usage::read(&row)?,
             ttl_s: row.number("ttl")?,
         })
+    }
+
+    /// The page whose batch has to be over before this one has its turn.
+    #[must_use]
+    pub fn turn_after(&self) -> Option<u32> {
+        turn_after(self.page, self.at_once?)
+    }
+
+    /// The page whose batch has its turn when this one is over.
+    #[must_use]
+    pub fn next_turn(&self) -> Option<u32> {
+        self.page.checked_add(self.at_once?)
     }
 
     /// What the proof needs of it.

@@ -75,6 +75,8 @@ pub struct PageCommit<'a> {
     pub request: &'a RequestId,
     /// What fetching it used.
     pub usage: Usage,
+    /// How many batches of the run are worked on at a time.
+    pub batches_at_once: u32,
 }
 
 impl Store {
@@ -200,6 +202,7 @@ impl Store {
             ("sightings", number(sightings)),
             ("changed", number(page.payload.changed.len())),
             ("lease_ms", number(lease.lease_ms())),
+            ("at_once", number(page.batches_at_once)),
             ("ttl", number(lease.ttl_s())),
         ]);
         if let Some(request) = page.request.as_str() {

@@ -179,7 +179,7 @@ pub enum AcquiredBatch {
     /// Somebody on its page stands on an earlier page too, whose batch is still open.
     Waits,
     /// There is nothing to do: the batch is done or revoked, or its run has ended.
-    Over,
+    Over(Box<BatchRecord>),
     /// There is no such batch.
     Unknown,
 }
@@ -270,7 +270,7 @@ impl Store {
             return Ok(AcquiredBatch::Unknown);
         };
         if !batch.state.is_open() {
-            return Ok(AcquiredBatch::Over);
+            return Ok(AcquiredBatch::Over(Box::new(batch)));
         }
         if batch.repeats && self.earlier_batches_open(run, generation, page).await? {
             return Ok(AcquiredBatch::Waits);
@@ -335,9 +335,9 @@ impl Store {
         let last_token = read.lease.as_ref().map(|lease| lease.token);
         let is_touched =
             |lease: &LeaseTerm| Some(lease.token) != last_token || !lease.has_lapsed(now_ms);
-        match now.lease {
-            Some(lease) if now.state.is_open() && is_touched(&lease) => Ok(AcquiredBatch::Busy),
-            _ => Ok(AcquiredBatch::Over),
+        match &now.lease {
+            Some(lease) if now.state.is_open() && is_touched(lease) => Ok(AcquiredBatch::Busy),
+            _ => Ok(AcquiredBatch::Over(Box::new(now))),
         }
     }
 

@@ -324,6 +324,7 @@ impl<'a> Enumeration<'a> {
             unknown,
             request,
             usage: used.since(&self.used.reported),
+            batches_at_once: self.settings.limits.batches_at_once(),
         };
         self.end = self.app.store.commit_page(self.lease, &commit).await?;
         self.used.reported = used;
@@ -334,14 +335,15 @@ impl<'a> Enumeration<'a> {
             token = self.lease.token(), delta = self.next.is_delta(),
             users = payload.sightings(), changed = payload.changed.len(), last = is_last,
             graph_request_id = %request, took_ms = fetched.took_ms);
-        let doorbell = &self.app.doorbell;
         if !payload.changed.is_empty() {
-            doorbell
-                .batch(run, self.end.generation, self.end.page)
+            let (generation, page) = (self.end.generation, self.end.page);
+            let at_once = self.settings.limits.batches_at_once();
+            self.app
+                .ring_in_turn(run, generation, page, at_once)
                 .await?;
         }
         if is_last {
-            doorbell.finalize(run).await?;
+            self.app.doorbell.finalize(run).await?;
         }
         Ok(())
     }

@@ -40,6 +40,7 @@ mod sweep;
 mod tell;
 mod telling;
 mod topic;
+mod turns;
 mod view;
 mod work;
 

@@ -149,9 +149,14 @@ impl App {
         }
         // While some batch is being worked on, those that were never leased are still in the queue.
         let some_live = open.iter().any(|batch| is_live(batch));
-        let unattended = open
-            .iter()
-            .filter(|batch| !is_live(batch) && (batch.lease.is_some() || !some_live));
+        let has_its_turn = |batch: &BatchRecord| {
+            let before = batch.turn_after();
+            !open.iter().any(|it| Some(it.page) == before)
+        };
+        let unattended = open.iter().filter(|batch| {
+            let is_due = batch.lease.is_some() || (!some_live && has_its_turn(batch));
+            !is_live(batch) && is_due
+        });
         for batch in unattended.take(RINGS_MAX) {
             info!(event = "batch_rung_again", tenant = %record.run.tenant, run = record.run.run,
                 generation = batch.generation, page = batch.page);

@@ -31,6 +31,9 @@ use crate::secrets::Secrets;
 const ACCOUNTS_AT_ONCE: usize = 4;
 /// The time limit of one attempt, in milliseconds.
 const REQUEST_MS_MAX: u64 = 15_000;
+/// The longest answer that is read, in bytes: one account has a few thousand, and a provider that sends without end must
+/// not take the memory in which other tenants' runs end.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// How long before its lease lapses a group is given up, in milliseconds: nobody else tells while it does.
 const LEASE_MARGIN_MS: u64 = 20_000;
 /// And how long it may go on after it is time to stop, in milliseconds.
@@ -347,7 +350,7 @@ fn client(
     };
     let transport = match transport {
         Some(transport) => transport,
-        None => rollcall_graph::network(root).map_err(denied)?,
+        None => rollcall_graph::network(root, ANSWER_BYTES_MAX).map_err(denied)?,
     };
     ScimClient::new(transport, config, ambient.clone())
 }

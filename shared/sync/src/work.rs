@@ -43,8 +43,9 @@ impl App {
                 return self.doorbell.waiting_batch(bell).await;
             }
             // Whoever finished it may have died before it rang.
-            AcquiredBatch::Over => {
+            AcquiredBatch::Over(batch) => {
                 tell_nothing_to_do(&bell, "over");
+                self.ring_next(run, &batch).await?;
                 return self.ring_if_last(run).await;
             }
             // As with a run: whoever has it rings again himself.
@@ -63,7 +64,10 @@ impl App {
             from_token = from.map(|it| it.token), from_owner = from.map(|it| it.owner.as_str()));
         let leased_at_ms = self.ambient.now_ms();
         match self.work_under(&lease, &batch, stop_at_ms).await {
-            Ok(()) => self.ring_if_last(run).await,
+            Ok(()) => {
+                self.ring_next(run, &batch).await?;
+                self.ring_if_last(run).await
+            }
             Err(Stop::Lost { fenced }) => {
                 warn!(event = "batch_lease_lost", tenant = %run.tenant, run = run.run, generation,
                     page, token = lease.token(), fenced, took_ms = self.since_ms(leased_at_ms));

@@ -23,6 +23,8 @@ use crate::Problem;
 pub const TOKEN: &str = "scim-token";
 /// The name that the token goes by.
 pub const SECRET: &str = "SCIM_TOKEN";
+/// How long the answer of a provider is that sends without end, in bytes.
+const FLOOD_BYTES: usize = 8 << 20;
 const SCIM_JSON: &str = "application/scim+json";
 
 /// What a request meets.
@@ -38,6 +40,8 @@ pub enum ScimMeets {
     Forbidden,
     /// It is done, and its answer is lost.
     LostAnswer,
+    /// It is done, and its answer is as long as [`FLOOD_BYTES`].
+    Flood,
     /// It is on its way until [`TestProvider::late`], and its sender hears of a failure at once.
     Late,
     /// Likewise, and its sender hears nothing.
@@ -260,6 +264,10 @@ async fn answer(
         ScimMeets::LostAnswer => {
             let done = provider.carry_out(method, &path, body).await;
             done.map_or_else(|problem| told(Err(problem)), |_| unavailable)
+        }
+        ScimMeets::Flood => {
+            let done = provider.carry_out(method, &path, body).await;
+            told(done.map(|(status, _)| (status, Value::from("x".repeat(FLOOD_BYTES)))))
         }
         ScimMeets::Late => {
             provider.with(|state| state.late.push((method, path, body)));

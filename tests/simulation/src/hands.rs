@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_core::ids::RunRef;
-use rollcall_store::{BegunRevert, Ruled, Store};
+use rollcall_store::{BegunRevert, RETENTION_DAYS, Ruled, Store};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -218,6 +218,13 @@ async fn taken_back(world: &Arc<World>, store: &Store, nth: usize) -> anyhow::Re
     let Some(run) = written_last(world, tenant) else {
         return Ok(());
     };
+    if world.dice.per_mille(250) {
+        // What it left may be gone by then, in part.
+        world.tell(|| format!("{run} is long over"));
+        world.mark("runs that are too old to be taken back");
+        let kept_ms = RETENTION_DAYS * 86_400_000;
+        sleep(Duration::from_millis(kept_ms)).await;
+    }
     let sweeper = storm(world);
     let mut busy = Vec::new();
     for _ in 0..world.dice.of([1, 2]) {

@@ -117,6 +117,7 @@ impl SimTenant {
             "guards": guards,
             "limits": {
                 "graph_retry_seconds_max": dice.of([5, 30, GRAPH_RETRY_S_MAX]),
+                "batches_at_once": dice.of([1, 2, 3, 8]),
                 "run_deadline_minutes": deadline_minutes,
                 "lease_seconds": lease_s,
             },

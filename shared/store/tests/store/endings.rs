@@ -132,7 +132,7 @@ async fn no_batch_is_leased_between_the_failure_of_a_run_and_the_revocation() {
     let (other, run) = (world.clone(), lease.run().clone());
     wire.before("Query", async move {
         let acquired = other.store.acquire_batch(&run, 1, 1, "w").await.unwrap();
-        assert!(matches!(acquired, AcquiredBatch::Over), "{acquired:?}");
+        assert!(matches!(acquired, AcquiredBatch::Over(_)), "{acquired:?}");
         // Nor is the tenant free before they are.
         let head = other.store.head(&run.tenant).await.unwrap();
         assert_eq!(head.active_run, Some(1));
@@ -205,6 +205,7 @@ async fn what_was_used_adds_up_over_the_steps_of_a_run() {
         unknown: 4,
         request: &RequestId::default(),
         usage,
+        batches_at_once: 8,
     };
     world.store.commit_page(&lease, &page).await.unwrap();
     let fail = world

@@ -150,7 +150,7 @@ async fn a_batch_that_is_done_or_revoked_is_over_even_while_its_last_lease_runs(
     for state in [BatchState::Done, BatchState::Revoked] {
         world.set_batch_state(run.run(), 1, state).await;
         let acquired = world.store.acquire_batch(run.run(), 1, 1, "o").await;
-        assert!(matches!(acquired.unwrap(), AcquiredBatch::Over));
+        assert!(matches!(acquired.unwrap(), AcquiredBatch::Over(_)));
     }
 }
 

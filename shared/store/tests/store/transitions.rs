@@ -344,7 +344,7 @@ async fn a_batch_is_leased_exactly_while_its_run_takes_work() {
         let takes_work = allows_one_of(state, &[RunEvent::CommitPage, RunEvent::BeginFinalizing]);
         match acquired.unwrap() {
             AcquiredBatch::Granted(..) => assert!(takes_work, "{state:?}"),
-            AcquiredBatch::Over => {
+            AcquiredBatch::Over(_) => {
                 assert!(!takes_work, "{state:?}");
                 assert_eq!(world.dump().await, before, "{state:?}");
             }

@@ -258,6 +258,7 @@ pub(crate) async fn commit(
         unknown: 0,
         request: &RequestId::default(),
         usage: Usage::default(),
+        batches_at_once: 8,
     };
     store.commit_page(lease, &page).await
 }

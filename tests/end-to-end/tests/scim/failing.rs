@@ -88,6 +88,18 @@ async fn a_provider_that_forbids_is_left_in_peace_and_told_when_it_allows_again(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_without_end_are_not_read_and_nobody_gets_two_accounts() {
+    let it = Provided::start(12).await;
+    it.provider.meets([ScimMeets::Flood; 16]);
+    it.sync_and_tell().await;
+    let failed = it.world.store.scim(&it.tenant).await.unwrap();
+    assert_ne!(failed.left, 0);
+    it.pass(HOUR_MS);
+    it.settle().await;
+    it.equals().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_provider_of_a_tenant_that_was_removed_is_told_nothing() {
     let it = Provided::told(12).await;
     it.decide(it.enabled(1)[0], Decision::Deactivate).await;

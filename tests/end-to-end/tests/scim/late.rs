@@ -1,9 +1,11 @@
 //! Requests without an answer, and those that come late.
 
 use rollcall_end_to_end::scim::ScimMeets;
+use rollcall_end_to_end::{Handler, TENANT, call_once, sqs_event};
 use rollcall_store::SCIM_LEASE_MS;
+use serde_json::json;
 
-use crate::{HOUR_MS, Provided};
+use crate::{HOUR_MS, Provided, Slow};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_is_lost_makes_no_second_account() {
@@ -99,5 +101,21 @@ async fn a_request_that_comes_late_has_not_the_last_word() {
     assert_eq!(it.account(id).await.unwrap()["active"], true);
     it.pass(HOUR_MS);
     it.settle().await;
+    it.equals().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_telling_whose_time_is_up_is_gone_on_with_at_once() {
+    let it = Provided::start(100).await;
+    it.world.sync().await.unwrap();
+    let on = it.world.active().await.unwrap();
+    let slow = it.world.ambient.with_clock(Slow::default());
+    let event = sqs_event(&json!({ "tell": TENANT }));
+    let answer = call_once(it.world.app_at(&slow), Handler::Finalizer, event).await;
+    assert_eq!(answer.unwrap(), json!({ "batchItemFailures": [] }));
+    let told = it.provider.accounts().await.unwrap().len();
+    assert!(told > 0 && told < on, "{told} of {on}");
+    // Nobody waits for its lease.
+    it.tell().await;
     it.equals().await;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -34,6 +35,32 @@ pub(super) struct Bug {
     pub(super) find: String,
     /// The text with the bug: the same as before while it sleeps.
     pub(super) replace: String,
+    /// What else has to be wrong for it to do harm, where one line's defect is made good by another line.
+    #[serde(default)]
+    also: Vec<Edit>,
+}
+
+/// A text of a source file, and what stands in for it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    file: String,
+    find: String,
+    replace: String,
+}
+
+impl Bug {
+    /// All its texts: the file, what is found there, what stands in for it.
+    fn edits(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let first = (&*self.file, &*self.find, &*self.replace);
+        let more = self.also.iter();
+        iter::once(first).chain(more.map(|it| (&*it.file, &*it.find, &*it.replace)))
+    }
+
+    /// Where it is planted.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        self.edits().map(|(file, ..)| file)
+    }
 }
 
 #[derive(Deserialize)]
@@ -89,7 +116,7 @@ fn check(bugs: &[Bug]) -> Result<()> {
             "bug {name}: the name is taken; give it another"
         );
         ensure!(
-            bug.replace.contains(SWITCH),
+            bug.edits().all(|(_, _, replace)| replace.contains(SWITCH)),
             "bug {name}: its text never asks {SWITCH}, so it would never sleep"
         );
         ensure!(
@@ -112,11 +139,13 @@ fn is_awake(name: &str) -> String {
 /// `source`, which is `file`, with all of `bugs` that belong into it.
 pub(super) fn planted(bugs: &[Bug], file: &str, source: &str) -> Result<String> {
     let mut places = Vec::new();
-    for bug in bugs.iter().filter(|bug| bug.file == file) {
-        let mut found = source.match_indices(&bug.find);
+    let edits = |bug| Bug::edits(bug).map(move |edit| (bug, edit));
+    let edits = bugs.iter().flat_map(edits);
+    for (bug, (_, find, replace)) in edits.filter(|(_, edit)| edit.0 == file) {
+        let mut found = source.match_indices(find);
         let place = found.next().map(|(at, _)| at);
         match (place, found.count()) {
-            (Some(at), 0) => places.push((at, bug)),
+            (Some(at), 0) => places.push((at, bug, find.len(), replace)),
             (None, _) => bail!(
                 "bug {}: its text is not in {file} any more; adapt its `find`",
                 bug.name
@@ -128,19 +157,19 @@ pub(super) fn planted(bugs: &[Bug], file: &str, source: &str) -> Result<String> 
             ),
         }
     }
-    places.sort_by_key(|(at, _)| *at);
+    places.sort_by_key(|place| place.0);
     let mut text = String::with_capacity(source.len());
     let mut rest = 0;
     let mut before = "";
-    for (at, bug) in places {
+    for (at, bug, len, replace) in places {
         ensure!(
             at >= rest,
             "bugs {before} and {} overlap in {file}; shorten one `find`",
             bug.name
         );
         text.push_str(&source[rest..at]);
-        text.push_str(&bug.replace.replace(SWITCH, &is_awake(&bug.name)));
-        rest = at + bug.find.len();
+        text.push_str(&replace.replace(SWITCH, &is_awake(&bug.name)));
+        rest = at + len;
         before = &bug.name;
     }
     text.push_str(&source[rest..]);

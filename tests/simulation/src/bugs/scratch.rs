@@ -94,8 +94,10 @@ fn target() -> Result<(PathBuf, &'static str)> {
 fn plant(sources: &Path, copy: &Path, bugs: &[Bug]) -> Result<()> {
     let mut files = BTreeMap::new();
     collect(sources, Path::new(""), &mut files)?;
-    if let Some(bug) = bugs.iter().find(|bug| !files.contains_key(&bug.file)) {
-        bail!("bug {}: there is no file {}", bug.name, bug.file);
+    for bug in bugs {
+        if let Some(file) = bug.files().find(|file| !files.contains_key(*file)) {
+            bail!("bug {}: there is no file {file}", bug.name);
+        }
     }
     for (name, path) in &files {
         let before = fs::read(path).with_context(|| path.display().to_string())?;

@@ -25,6 +25,7 @@ fn bug(name: &str, find: &str, replace: &str) -> Bug {
         file: "a.rs".into(),
         find: find.into(),
         replace: replace.into(),
+        also: Vec::new(),
     }
 }
 
@@ -32,7 +33,7 @@ fn bug(name: &str, find: &str, replace: &str) -> Bug {
 fn every_bug_fits_the_sources_as_they_are() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let bugs = load().unwrap();
-    let files: BTreeSet<_> = bugs.iter().map(|bug| bug.file.as_str()).collect();
+    let files: BTreeSet<_> = bugs.iter().flat_map(Bug::files).collect();
     let problems: Vec<_> = files
         .into_iter()
         .filter_map(|file| {

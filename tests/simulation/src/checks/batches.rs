@@ -38,6 +38,7 @@ impl Look<'_> {
         let token = |item: &Item| number(item, "lease_token").unwrap_or_default();
         if change.before.as_ref().map(token) != Some(token(&change.after)) {
             self.batch_is_granted(run, change);
+            self.has_its_turn(run, change);
             self.waits_for_the_earlier(run, change);
         }
         self.lease(change);
@@ -53,6 +54,24 @@ impl Look<'_> {
         if !takes_work || generation != number(&change.after, "generation") {
             let detail = format!("{} was leased while its run is {state}", change.place);
             self.violate("invariant 6: a run that ended has no work", &detail);
+        }
+    }
+
+    /// No batch is begun before that of the page so many before it is over, as many as the tenant has at a time.
+    fn has_its_turn(&self, run: &RunKey, change: &Change) {
+        let of = |name| number(&change.after, name).unwrap_or_default();
+        let at_once = self.settings(run)["limits"]["batches_at_once"].as_u64();
+        let before = of("page").checked_sub(at_once.unwrap_or(8));
+        let is_open = |batch: &&Item| {
+            number(batch, "generation") == Some(of("generation"))
+                && number(batch, "page") == before
+                && matches!(text(batch, "state"), "PENDING" | "LEASED")
+        };
+        let is_first = of("lease_token") == 1;
+        let ahead = self.batches(run).into_iter().find(is_open);
+        if let Some(ahead) = ahead.filter(|_| is_first && !self.world.store_has_lied()) {
+            let detail = format!("{} before page {:?}", change.place, number(ahead, "page"));
+            self.violate("fairness: a tenant has so many batches at a time", &detail);
         }
     }
 

@@ -54,6 +54,11 @@ impl Look<'_> {
             whole_domain: of("whole_domain"),
             off_before: self.off_before(run),
         };
+        if of("off_in_window") != counts.off_before {
+            let told = of("off_in_window");
+            let detail = format!("{}/{}: {told} in the window of {counts:?}", run.0, run.1);
+            self.violate("invariant 7: guards hold", &detail);
+        }
         let guard = tripped(&settings["guards"], &counts);
         self.shown(run, &settings["guards"], &counts, guard);
         Some((guard?, counts))

@@ -221,6 +221,11 @@ impl Look<'_> {
             .get(&head)
             .and_then(|it| number(it, "active_run"));
         let has_ended = matches!(state, "COMPLETED" | "REJECTED" | "SUPERSEDED" | "FAILED");
+        let ttl_s = self.mirror.get(&place).and_then(|it| number(it, "ttl"));
+        if ttl_s.unwrap_or_default() * 1_000 < self.now_ms {
+            let detail = format!("{}/{}: its journal may not be whole", run.0, run.1);
+            self.violate(REVERTED, &detail);
+        }
         if !has_ended || active == Some(run.1) {
             let detail = format!("{}/{} is {state}, and active: {active:?}", run.0, run.1);
             self.violate(

@@ -7,7 +7,7 @@ use rollcall_core::members::{Members, MembersSeal};
 use rollcall_core::page::PageDigest;
 
 use super::{Look, RunKey};
-use crate::item::{Table, bytes, json, number, text};
+use crate::item::{Item, Table, bytes, json, number, text};
 use crate::lambda::Told;
 use crate::mirror::Change;
 use crate::oracle::Scope;
@@ -106,11 +106,14 @@ impl Look<'_> {
 
     /// Whether a worker of the run found somebody out of scope for no other reason than the groups.
     pub(super) fn went_for_groups(&self, run: &RunKey, id: &str) -> bool {
-        self.batches(run).into_iter().any(|batch| {
+        let of_id = |batch: &Item| {
             let candidates = json(batch, "candidates");
             let mut all = candidates.as_array().into_iter().flatten();
-            all.any(|it| it["id"] == id && it["by_groups"] == true)
-        })
+            all.find(|it| it["id"] == id).cloned()
+        };
+        let batches = self.batches(run).into_iter();
+        let last = batches.filter_map(of_id).last();
+        last.is_some_and(|it| it["by_groups"] == true)
     }
 
     /// Who left the groups was told to be in none, by id, and somebody who was listed to be in one: else
