@@ -163,6 +163,10 @@ pub(crate) fn settings_table(tenant: &TenantRecord) -> Table {
             "limits.lease_seconds".into(),
             limits.lease_seconds.to_string(),
         ],
+        [
+            "limits.batches_at_once".into(),
+            limits.batches_at_once().to_string(),
+        ],
         ["attributes".into(), attributes.trim_end().to_owned()],
         [
             "schedule.full".into(),

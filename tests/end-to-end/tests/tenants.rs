@@ -300,3 +300,33 @@ async fn a_small_tenant_waits_at_most_twice_as_long_beside_a_large_one() {
     assert!(alone.values().any(|wait| *wait > 10), "{alone:?}");
     assert!(beside[LARGE] > 100, "{beside:?}");
 }
+
+#[tokio::test]
+async fn a_tenant_has_as_many_batches_at_a_time_as_its_settings_say() {
+    const AT_ONCE: usize = 3;
+    const PAGES: usize = 20;
+    let mut town = Town::start(1).await.unwrap();
+    add(&mut town, LARGE, 1, 2 * PAGES, 2).await;
+    let limits = json!({ "limits": { "lease_seconds": 60, "batches_at_once": AT_ONCE } });
+    town.put(0, LARGE, &limits).await.unwrap();
+    let event = json!({ "schedule": "full", "tenants": [LARGE] });
+    town.call(Handler::Enumerator, event).await.unwrap();
+    let queues = town.aws.queues();
+    let (enumerate, batch) = (&queues.enumerate.url, &queues.batch.url);
+    while let Some(taken) = take(&town, enumerate).await {
+        done(&town, enumerate, Handler::Enumerator, taken).await;
+    }
+    let mut worked = 0;
+    for _ in 0..=PAGES {
+        let mut in_flight = Vec::new();
+        while let Some(taken) = take(&town, batch).await {
+            in_flight.push(taken);
+        }
+        assert!(in_flight.len() <= AT_ONCE, "{} at a time", in_flight.len());
+        for taken in in_flight.into_iter().rev() {
+            done(&town, batch, Handler::Worker, taken).await;
+            worked += 1;
+        }
+    }
+    assert_eq!(worked, PAGES);
+}

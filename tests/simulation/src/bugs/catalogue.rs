@@ -37,13 +37,13 @@ pub(super) struct Bug {
     pub(super) replace: String,
     /// What else has to be wrong for it to do harm, where one line's defect is made good by another line.
     #[serde(default)]
-    also: Vec<Edit>,
+    pub(super) also: Vec<Edit>,
 }
 
 /// A text of a source file, and what stands in for it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Edit {
+pub(super) struct Edit {
     file: String,
     find: String,
     replace: String,

@@ -161,7 +161,7 @@ pub(super) fn judge(program: &Program, name: &str, first: u64, count: u64) -> Re
 }
 
 /// What the name of a promise can begin with, before its first colon.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 12] = [
     "invariant ",
     "fine print ",
     "guarantee",
@@ -171,6 +171,9 @@ const KINDS: [&str; 9] = [
     "isolation",
     "status events",
     "service providers",
+    "fairness",
+    "fault catalogue",
+    "in step",
 ];
 
 /// The first line `seed 17 failed: invariant 3: absence is not evidence: detail`.
