@@ -40,7 +40,7 @@ pub enum ScimMeets {
     Forbidden,
     /// It is done, and its answer is lost.
     LostAnswer,
-    /// It is done, and its answer is as long as [`FLOOD_BYTES`].
+    /// It is done, and its answer is one, but megabytes long.
     Flood,
     /// It is on its way until [`TestProvider::late`], and its sender hears of a failure at once.
     Late,
@@ -267,7 +267,10 @@ async fn answer(
         }
         ScimMeets::Flood => {
             let done = provider.carry_out(method, &path, body).await;
-            told(done.map(|(status, _)| (status, Value::from("x".repeat(FLOOD_BYTES)))))
+            told(done.map(|(status, mut body)| {
+                body["padding"] = Value::from("x".repeat(FLOOD_BYTES));
+                (status, body)
+            }))
         }
         ScimMeets::Late => {
             provider.with(|state| state.late.push((method, path, body)));

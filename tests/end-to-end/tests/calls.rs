@@ -149,7 +149,7 @@ async fn grouped() -> World {
 /// A run that fails halfway; one that is interrupted, goes on, begins anew and is seen to its end by the
 /// sweeper alone; and one whose batch is leased again and again and never done.
 async fn interrupted_and_given_up() -> World {
-    let limits = json!({ "graph_retry_seconds_max": 6, "lease_seconds": 2 });
+    let limits = json!({ "graph_retry_seconds_max": 6, "lease_seconds": 2, "batches_at_once": 1 });
     let world = synced(&json!({ "limits": limits })).await;
     a_day(&world);
     let page = |page| Matcher::endpoint(Endpoint::Users).page(page);

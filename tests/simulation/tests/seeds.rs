@@ -7,7 +7,11 @@ use simulation::many::{Options, Report, Seeds, run};
 const SEEDS: u64 = 400;
 
 /// What has to happen within them, so that a world in which nothing happens is no proof.
-const CORNERS: [&str; 67] = [
+const CORNERS: [&str; 71] = [
+    "fault: a newer layout",
+    "holds lapsed",
+    "runs surveyed",
+    "runs that are too old to be taken back",
     "fault: Graph is stale about a user",
     "fault: a call applied late",
     "fault: a call applied, its answer lost",

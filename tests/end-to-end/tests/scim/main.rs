@@ -40,12 +40,12 @@ impl Clock for Later {
 }
 
 /// A machine on which a telling takes longer than it may.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slow(AtomicU64);
 
 impl Clock for Slow {
     fn now_ms(&self) -> u64 {
-        const LOOK_MS: u64 = 400;
+        const LOOK_MS: u64 = 1_000;
         Ambient::system().now_ms() + self.0.fetch_add(LOOK_MS, Ordering::Relaxed)
     }
 }
