@@ -112,7 +112,7 @@ impl Look<'_> {
             all.find(|it| it["id"] == id).cloned()
         };
         let batches = self.batches(run).into_iter();
-        let last = batches.filter_map(of_id).last();
+        let last = batches.rev().find_map(of_id);
         last.is_some_and(|it| it["by_groups"] == true)
     }
 
