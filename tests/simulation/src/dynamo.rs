@@ -121,6 +121,7 @@ async fn exchange(
     if let Some(fault) = &fault {
         world.tell(|| format!("!! DynamoDB {operation}: {fault}"));
         world.mark(fault.mark());
+        look_is_lost(world, &operation, &body);
     }
     world.travel().await;
     let reply = match fault {
@@ -151,6 +152,17 @@ async fn exchange(
         invocation.step(world, Moment::After, writes).await;
     }
     http(reply)
+}
+
+/// Whoever cannot read a batch does not know whose turn it is.
+fn look_is_lost(world: &World, operation: &str, body: &[u8]) {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(partition) = request["Key"]["pk"]["S"].as_str()
+        && operation == "GetItem"
+        && partition.starts_with("batch#")
+    {
+        lock(&world.lost_looks).insert(partition.to_owned());
+    }
 }
 
 fn apply(

@@ -85,6 +85,8 @@ pub(crate) struct World {
     pub(crate) tenants_at_once: AtomicU16,
     /// The occurrences of schedules that the weather has kept from somebody: he may not have had them.
     pub(crate) lost_occurrences: Mutex<BTreeSet<u64>>,
+    /// The partitions of batches of which a read failed: who cannot look rings.
+    pub(crate) lost_looks: Mutex<BTreeSet<String>>,
     /// By function: when an invocation is cut off, and when a message comes again.
     limits_ms: [u64; 3],
     visibility_ms: [u64; 3],
@@ -188,6 +190,7 @@ impl World {
             invocations: AtomicU64::new(0),
             tenants_at_once: AtomicU16::new(0),
             lost_occurrences: Mutex::default(),
+            lost_looks: Mutex::default(),
             // Whoever is cut off has a lease until then: its message must not come before.
             visibility_ms: limits_ms.map(|ms| {
                 let lapsed_ms = ms + lease_ms_max + 1_000;
