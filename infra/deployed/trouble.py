@@ -33,8 +33,10 @@ FREEZE_ONE_IN = 4
 SWEEP_S = 3
 # How long one round of runs may take, in seconds: it ends by sweeps, whatever was killed.
 ROUND_S_MAX = 300
-# Of so many runs at least one had a function killed at work: a blow that hits nobody proves nothing.
+# Of so many runs at least one had a function killed at work: a blow that hits nobody proves nothing. Whether one
+# hits is chance, so rounds are added until enough have, up to so many times the runs that were asked for.
 KILLS_ONE_IN = 2
+RUNS_FOLD_MAX = 5
 # How long the page hangs on which the enumerator is stopped: long enough to be met there on a machine that does
 # other work as well, and shorter than the function waits for an answer.
 HANGS_MS = 18_000
@@ -187,20 +189,22 @@ def storm(stack, graphs, runs, seed):
     """Whole runs of many tenants at once, while their functions are killed and frozen at random."""
     dice, sweeps = random.Random(seed), Sweeps(stack)
     died, blows = stack.aws.said(DIED), Blows(stack.aws, seed + 1)
-    rounds = -(-runs // len(graphs))
     started, ends = time.monotonic(), collections.Counter()
     blows.start()
-    for _ in range(rounds):
+
+    def killed():
+        return stack.aws.said(DIED) - died
+
+    while ends.total() < runs or (killed() * KILLS_ONE_IN < runs and ends.total() < runs * RUNS_FOLD_MAX):
         for graph in graphs:
             for _ in range(dice.randrange(3)):
                 graph.ask("change")
         ends += a_round(stack, graphs, sweeps)
     blows.stop()
     print(f"{ends.total()} runs in {time.monotonic() - started:.0f} s: {dict(ends)}", flush=True)
-    died = stack.aws.said(DIED) - died
-    print(f"blows: {dict(blows.dealt)}; {died} hit a function at work and killed it", flush=True)
-    if died * KILLS_ONE_IN < runs:
-        fail(f"only {died} functions were killed at work in {runs} runs")
+    print(f"blows: {dict(blows.dealt)}; {killed()} hit a function at work and killed it", flush=True)
+    if killed() * KILLS_ONE_IN < runs:
+        fail(f"only {killed()} functions were killed at work in {ends.total()} runs")
     # A run that could not be proven gave nobody's absence: two more, in peace, know who is gone.
     for _ in range(2):
         peace = a_round(stack, graphs, sweeps)
