@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::anyhow;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use rollcall_ambient::Ambient;
-use rollcall_store::{Store, TableNames};
+use rollcall_store::{Store, TableNames, said_by_aws};
 use rollcall_sync::Queues;
 
 use crate::exit::bad_input;
@@ -90,7 +90,7 @@ async fn outputs(
         anyhow!(
             "the stack {name} in {region} could not be looked up, which needs cloudformation:DescribeStacks \
              and AWS credentials: {}",
-            DisplayErrorContext(&error)
+            said_by_aws(&error)
         )
     })?;
     let stack = answer.stacks().first();

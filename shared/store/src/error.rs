@@ -73,18 +73,31 @@ where
 {
     match error {
         SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or("unknown");
-            let message = service.err().message().unwrap_or_default();
-            let text = format!("{code}: {message}");
-            if TRANSIENT_CODES.contains(&code) {
-                StoreError::Unavailable(text)
+            let passes = |code| TRANSIENT_CODES.contains(&code);
+            if service.err().code().is_some_and(passes) {
+                StoreError::Unavailable(said_by_aws(error))
             } else {
-                StoreError::Refused(text)
+                StoreError::Refused(said_by_aws(error))
             }
         }
-        SdkError::ConstructionFailure(_) => StoreError::Refused(error.to_string()),
-        _ => StoreError::Unavailable(error_chain(error)),
+        SdkError::ConstructionFailure(_) => StoreError::Refused(said_by_aws(error)),
+        _ => StoreError::Unavailable(said_by_aws(error)),
     }
+}
+
+/// What an error of AWS's SDK says, in one line for a log: the service's code and message, or what kept
+/// the request from the service, cause by cause.
+pub fn said_by_aws<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    if let SdkError::ServiceError(service) = error {
+        let code = service.err().code().unwrap_or("unknown");
+        let message = service.err().message().unwrap_or_default();
+        return format!("{code}: {message}");
+    }
+    error_chain(error)
 }
 
 fn error_chain(error: &dyn std::error::Error) -> String {
@@ -96,4 +109,34 @@ fn error_chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_sdk_dynamodb::operation::put_item::PutItemError;
+
+    use super::*;
+
+    #[test]
+    fn what_aws_says_is_its_code_and_message_without_request_or_answer() {
+        let said = ErrorMetadata::builder()
+            .code("AccessDeniedException")
+            .message("not authorized");
+        let error = SdkError::service_error(
+            PutItemError::generic(said.build()),
+            "the answer, with all its headers",
+        );
+        assert_eq!(said_by_aws(&error), "AccessDeniedException: not authorized");
+    }
+
+    #[test]
+    fn what_kept_a_request_from_aws_is_told_cause_by_cause() {
+        let cause = std::io::Error::other("connection refused");
+        let error = SdkError::<PutItemError, &str>::timeout_error(cause);
+        assert_eq!(
+            said_by_aws(&error),
+            "request has timed out: connection refused"
+        );
+    }
 }

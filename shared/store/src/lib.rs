@@ -52,7 +52,7 @@ pub use by_hand::Decided;
 pub use changes::{ChangeCause, UserChange};
 pub use endings::{Held, RunTotals};
 pub use enumeration::{ChainEnd, PageCommit};
-pub use error::StoreError;
+pub use error::{StoreError, said_by_aws};
 pub use holds::{HOLD_DAYS_MAX, HoldDecision, Ruled};
 pub use images::{Image, JournalPlace};
 pub use journal::{Act, ByHand, JournalEntry};

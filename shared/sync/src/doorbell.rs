@@ -4,6 +4,7 @@
 use aws_sdk_sqs::Client;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::RunMode;
+use rollcall_store::said_by_aws;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HandlerError;
@@ -268,9 +269,7 @@ impl Doorbell {
             .delay_seconds(i32::try_from(delay_s).unwrap_or(0))
             .send()
             .await
-            .map_err(|e| {
-                HandlerError::Queue(aws_sdk_sqs::error::DisplayErrorContext(&e).to_string())
-            })?;
+            .map_err(|e| HandlerError::Queue(said_by_aws(&e)))?;
         Ok(())
     }
 }

@@ -4,9 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::DisplayErrorContext;
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
-use rollcall_store::UserChange;
+use rollcall_store::{UserChange, said_by_aws};
 
 use crate::error::HandlerError;
 use crate::status_event::StatusEvent;
@@ -44,7 +43,7 @@ impl Topic {
             .set_publish_batch_request_entries(Some(entries))
             .send()
             .await
-            .map_err(|e| HandlerError::Topic(DisplayErrorContext(&e).to_string()))?;
+            .map_err(|e| HandlerError::Topic(said_by_aws(&e)))?;
         // Who is in neither list was not taken either.
         let taken = answer.successful().iter();
         let taken = taken.filter_map(|it| it.id().and_then(|id| id.parse().ok()));
