@@ -218,9 +218,7 @@ impl GuardSettings {
         })
     }
 
-    /// The shrink guard, which is asked before absences are confirmed.
-    #[must_use]
-    pub fn shrink(&self, users_seen: u64, users_seen_before: Option<u64>) -> Option<Trip> {
+    fn shrink(&self, users_seen: u64, users_seen_before: Option<u64>) -> Option<Trip> {
         let value = shrunk_by(users_seen, users_seen_before)?;
         trip(GuardKind::Shrink, self.shrink_percent_max, value)
     }

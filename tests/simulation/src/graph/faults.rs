@@ -141,7 +141,6 @@ fn lies(
     let name = &world.tenants[tenant].name;
     if endpoint == Endpoint::Delta && !lasting.lies(world, tenant) {
         lasting.tells_again = true;
-        world.mark("fault: a removal told again");
         return vec![(Matcher::any(), Fault::RemovedAgain(Who::First(1)))];
     }
     let Some(run) = world.active_run(name).filter(|_| !lasting.tells_again) else {

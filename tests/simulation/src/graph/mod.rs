@@ -2,6 +2,7 @@
 //! every fault of its catalogue, passing and lasting, and replicas that are stale.
 
 mod faults;
+mod rows;
 mod told;
 
 use std::sync::Arc;
@@ -60,7 +61,7 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
     let faults = faults(world, endpoint, tenant, is_next);
     for (_, fault) in &faults {
         world.tell(|| format!("!! Graph {endpoint:?}: {fault:?}"));
-        world.mark("fault: an answer of Graph");
+        world.mark(rows::mark(endpoint, fault));
         world.graph_fails_now();
     }
     let limit_ms = request.timeout().map_or(u64::MAX, |limit| {
