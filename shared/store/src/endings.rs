@@ -145,6 +145,9 @@ impl Store {
         let mut is_next = active_run_is(run.run);
         // The link of an approved run moved when it was held, and later runs have gone on from there.
         if record.approved.is_none() {
+            if record.mode == RunMode::Full {
+                head = head.set("full_done", number(run.run));
+            }
             head = moved_to(head, record.delta_to.as_deref(), &record.mapping);
             is_next = is_next.and(delta_link_is(record.delta_from.as_deref()));
         }

@@ -1,7 +1,6 @@
 //! Held runs: what a person decides about a plan that a guard holds, and the hold that nobody
 //! decides about.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::{RunEvent, RunMode, RunState};
 use serde::Serialize;
@@ -13,6 +12,7 @@ use crate::error::StoreError;
 use crate::leases::GIVEN_BACK_MS;
 use crate::row::{Row, number, text};
 use crate::runs::RunRecord;
+use crate::starts::owing_full;
 use crate::tenants::Head;
 use crate::write::{Changes, Protects, Transaction};
 use crate::{RETENTION_DAYS, Store, Table, keys};
@@ -265,15 +265,19 @@ impl Head {
 
     /// Those of them that have waited too long.
     #[must_use]
-    pub fn lapsed(&self, now_ms: u64) -> Vec<u64> {
-        let holds = [
-            (self.held_run, self.held_run_until_ms),
-            (self.held_delta_run, self.held_delta_run_until_ms),
-        ];
-        let lapsed = |(run, until): (Option<u64>, Option<u64>)| {
-            run.filter(|_| until.is_some_and(|until| now_ms >= until))
-        };
-        holds.into_iter().filter_map(lapsed).collect()
+    pub fn lapsed(&self, now_ms: u64) -> Vec<(RunMode, u64)> {
+        let full = (RunMode::Full, self.held_run, self.held_run_until_ms);
+        let delta = (
+            RunMode::Delta,
+            self.held_delta_run,
+            self.held_delta_run_until_ms,
+        );
+        let has_lapsed = |until: Option<u64>| until.is_some_and(|until| now_ms >= until);
+        let holds = [full, delta].into_iter();
+        let lapsed = holds.filter(|(_, _, until)| has_lapsed(*until));
+        lapsed
+            .filter_map(|(mode, run, _)| Some((mode, run?)))
+            .collect()
     }
 }
 
@@ -282,7 +286,7 @@ impl Head {
 fn wanting_full(head: Changes, mode: RunMode) -> Changes {
     match mode {
         RunMode::Full => head,
-        RunMode::Delta => head.set("wants_full", AttributeValue::Bool(true)),
+        RunMode::Delta => owing_full(head),
     }
 }
 

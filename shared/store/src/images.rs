@@ -23,6 +23,8 @@ pub struct Image {
     pub before: Option<StoredUser>,
     /// The evidence, if the run switched him off.
     pub evidence: Option<String>,
+    /// From when on DynamoDB may drop it, in seconds since 1970.
+    pub(crate) ttl_s: u64,
 }
 
 impl Image {
@@ -39,6 +41,7 @@ impl Image {
             version: version.parse().map_err(|_| corrupt())?,
             before: row.json_if_any("before")?,
             evidence: row.text_if_any("evidence")?.map(str::to_owned),
+            ttl_s: row.number("ttl")?,
         })
     }
 }

@@ -8,12 +8,14 @@ use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::lease::LeaseTerm;
 use rollcall_core::scim::{AccountMark, AccountNote};
 use rollcall_core::user::ContentHash;
+use serde::{Deserialize, Serialize};
 
 use crate::conditions::{lease_is, lease_may_be_taken, present, scim_due_is};
 use crate::error::{StoreError, WriteFailure};
+use crate::keys::DIRECTORY_SHARDS;
 use crate::leases::{GIVEN_BACK_MS, is_same_grant, lease_changes, was_not_given_back};
 use crate::read::Range;
-use crate::row::{Item, Row, bytes, number, text};
+use crate::row::{Item, Row, bytes, json, number, text};
 use crate::runs::read_lease;
 use crate::tenants::Head;
 use crate::users::read_id;
@@ -33,18 +35,87 @@ pub struct ScimRecord {
     pub failed_in_a_row: u64,
     /// How many users it did not take the last time.
     pub left: u64,
+    /// How far the partitions of the directory are told.
+    round: ScimRound,
     lease: Option<LeaseTerm>,
+}
+
+/// One round through the partitions of the directory, which several tellings may go on with. Where one stops, the next
+/// begins behind: what holds a telling up in one partition does not keep it from the others.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ScimRound {
+    /// The partition that is told next.
+    next: u8,
+    /// How many in a row before it are told to their end.
+    done: u8,
+    /// How many users of those the service provider did not take.
+    pub left: u64,
+    /// When somebody of those is to be told of again, in milliseconds since 1970.
+    pub again_at_ms: Option<u64>,
+    /// Since when it was to be told, when the round began, in milliseconds since 1970.
+    due_at_ms: Option<u64>,
+}
+
+impl ScimRound {
+    /// The partition that is to be told next; `None` when the round is over.
+    #[must_use]
+    pub const fn shard(&self) -> Option<u8> {
+        if self.done < DIRECTORY_SHARDS {
+            Some(self.next)
+        } else {
+            None
+        }
+    }
+
+    /// A partition is told to its end.
+    pub const fn is_told(&mut self) {
+        self.next = (self.next + 1) % DIRECTORY_SHARDS;
+        self.done += 1;
+    }
+
+    /// A partition is left in its middle: it has its turn again when all others have had theirs.
+    #[must_use]
+    pub fn passed(&self) -> Self {
+        Self {
+            next: (self.next + 1) % DIRECTORY_SHARDS,
+            done: 0,
+            due_at_ms: None,
+            ..self.clone()
+        }
+    }
+
+    /// The same round, if nothing else was wanted since; or a new one, from where it stands.
+    fn at(self, head: &Head) -> Self {
+        if self.due_at_ms == head.scim_due_at_ms {
+            return self;
+        }
+        Self {
+            next: self.next,
+            due_at_ms: head.scim_due_at_ms,
+            ..Self::default()
+        }
+    }
 }
 
 impl ScimRecord {
     /// After a telling.
     #[must_use]
-    pub const fn ended(failed_in_a_row: u64, left: u64) -> Self {
+    pub fn ended(failed_in_a_row: u64, left: u64, round: &ScimRound) -> Self {
         Self {
             failed_in_a_row,
             left,
+            round: ScimRound {
+                next: round.next,
+                ..ScimRound::default()
+            },
             lease: None,
         }
+    }
+
+    /// The round to go on with, by the head that was read before.
+    #[must_use]
+    pub fn round(&self, head: &Head) -> ScimRound {
+        self.round.clone().at(head)
     }
 
     fn read(item: &Item) -> Result<Self, StoreError> {
@@ -52,6 +123,7 @@ impl ScimRecord {
         Ok(Self {
             failed_in_a_row: row.number_if_any("failed_in_a_row")?.unwrap_or_default(),
             left: row.number_if_any("left")?.unwrap_or_default(),
+            round: row.json_if_any("round")?.unwrap_or_default(),
             lease: read_lease(&row)?,
         })
     }
@@ -158,14 +230,29 @@ impl Store {
             .await
     }
 
-    /// Gives the lease back before the end.
+    /// Gives the lease back before the end of the round.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when it is somebody else's.
-    pub async fn release_scim(&self, lease: &ScimLease) -> Result<(), StoreError> {
+    pub async fn release_scim(
+        &self,
+        lease: &ScimLease,
+        round: &ScimRound,
+    ) -> Result<(), StoreError> {
+        let changes = Changes::new().set("round", json(round)?);
+        self.give_scim_back(lease, changes).await
+    }
+
+    async fn give_scim_back(&self, lease: &ScimLease, changes: Changes) -> Result<(), StoreError> {
+        let changes = changes.set("lease_until", number(GIVEN_BACK_MS));
         let key = keys::scim(&lease.tenant);
-        self.set_lease_end(&key, GIVEN_BACK_MS, &lease_is(lease.token))
-            .await
+        let condition = lease_is(lease.token);
+        let given = self.update_if(Table::Coordination, &key, &changes, &condition);
+        match given.await {
+            Ok(_) => Ok(()),
+            Err(WriteFailure::Condition) => Err(StoreError::LostLease),
+            Err(WriteFailure::Error(error)) => Err(error),
+        }
     }
 
     /// The service provider was told, to the end or as far as it took: the lease is given back, and the head says
@@ -182,15 +269,8 @@ impl Store {
         let changes = Changes::new()
             .set("failed_in_a_row", number(record.failed_in_a_row))
             .set("left", number(record.left))
-            .set("lease_until", number(GIVEN_BACK_MS));
-        let key = keys::scim(&lease.tenant);
-        let condition = lease_is(lease.token);
-        let ended = self.update_if(Table::Coordination, &key, &changes, &condition);
-        match ended.await {
-            Ok(_) => {}
-            Err(WriteFailure::Condition) => return Err(StoreError::LostLease),
-            Err(WriteFailure::Error(error)) => return Err(error),
-        }
+            .set("round", json(&record.round)?);
+        self.give_scim_back(lease, changes).await?;
         let next = match due_at_ms {
             Some(ms) => Changes::new().set("scim_due_at", number(ms)),
             None => Changes::new().remove("scim_due_at"),

@@ -7,9 +7,9 @@ use rollcall_core::run::{RunMode, RunState};
 use rollcall_core::settings::TenantSettings;
 
 use crate::conditions::{
-    absent, active_run_is, last_run_failed, next_run_is, revision_is, started_for_is,
+    absent, active_run_is, last_run_failed, next_run_is, present, revision_is, started_for_is,
 };
-use crate::error::StoreError;
+use crate::error::{StoreError, WriteFailure};
 use crate::row::{Item, json, number, text};
 use crate::runs::RunRecord;
 use crate::tenants::{Head, TenantRecord};
@@ -74,6 +74,9 @@ impl Store {
         if let Some(until_ms) = head.rests_until_ms(tenant)
             && self.ambient.now_ms() < until_ms
         {
+            if mode == RunMode::Full {
+                self.owe_full(&tenant.settings.id).await?;
+            }
             return Ok(DueRun::Rests {
                 failed_in_a_row: head.failed_in_a_row,
                 until_ms,
@@ -106,6 +109,22 @@ impl Store {
         }
     }
 
+    /// The tenant's next run is a full one.
+    async fn owe_full(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        let head = owing_full(Changes::new());
+        let key = keys::head(tenant);
+        match self
+            .update_if(Table::Coordination, &key, &head, &present())
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(WriteFailure::Condition) => Err(StoreError::Changed {
+                what: "the tenant's head",
+            }),
+            Err(WriteFailure::Error(error)) => Err(error),
+        }
+    }
+
     async fn start_from(
         &self,
         tenant: &TenantRecord,
@@ -133,7 +152,8 @@ impl Store {
             .set("active_run", number(run.run))
             .set("last_revision", number(tenant.revision));
         if mode == RunMode::Full {
-            next = next.remove("wants_full");
+            // It is owed until it has ended well: a delta tells nothing of what it was to find.
+            next = next.set("full_due", number(run.run));
         }
         if let Some(at_ms) = at_ms {
             next = had(next, head, asked, at_ms);
@@ -207,7 +227,7 @@ impl Store {
             !record.is_none_or(looks_at_all)
         };
         if wants_full {
-            head = head.set("wants_full", AttributeValue::Bool(true));
+            head = owing_full(head);
         }
         let mut is_as_read = active_run_is(active.run);
         match at_ms {
@@ -240,6 +260,11 @@ impl Head {
         let failed_at_ms = self.failed_at_ms.filter(|_| !is_changed)?;
         rests_until_ms(self.failed_in_a_row, failed_at_ms)
     }
+}
+
+/// A full run is owed, and none that has begun pays for it: what was asked for now may be behind it.
+pub(crate) fn owing_full(head: Changes) -> Changes {
+    head.copy("full_due", "next_run")
 }
 
 /// The occurrence that was due at this moment has been had. One that is told late, behind a later one of

@@ -91,8 +91,9 @@ impl Store {
             }
             Some(record) => record,
         };
-        let ends_ms = record.ttl_s.saturating_mul(1_000);
-        if self.ambient.now_ms() + WHOLE_MS_MIN > ends_ms {
+        let whole_until_ms = self.ambient.now_ms() + WHOLE_MS_MIN;
+        let may_be_gone = |ttl_s: u64| ttl_s.saturating_mul(1_000) < whole_until_ms;
+        if may_be_gone(record.ttl_s) {
             return Ok(Survey::NotWhole);
         }
         let (mut restored, mut left) = (BTreeSet::new(), Vec::new());
@@ -100,6 +101,10 @@ impl Store {
         let mut place = JournalPlace::default();
         while !place.is_end() {
             let (images, next) = self.images(run, &place, IMAGES_AT_ONCE).await?;
+            // An approval has the run kept for longer than what it wrote before.
+            if images.iter().any(|image| may_be_gone(image.ttl_s)) {
+                return Ok(Survey::NotWhole);
+            }
             images_by.count(&images);
             let sorted = match self.sort_images(run, &place, images).await {
                 Err(StoreError::Corrupt { .. }) => return Ok(Survey::NotWhole),

@@ -98,8 +98,10 @@ pub struct Head {
     /// The mapping under which that link was made: a delta tells of the properties that were selected
     /// at its beginning.
     pub delta_mapping: Option<String>,
-    /// Whether a full run was asked for while a delta run was active.
-    pub wants_full: bool,
+    /// A full run is owed: one of this number or a later one has to end well.
+    pub full_due: Option<u64>,
+    /// The last full run that ended well, completed or held.
+    pub full_done: Option<u64>,
     /// The last full run that was proven and completed.
     pub last_full_run: Option<u64>,
     /// How many users it saw.
@@ -131,11 +133,17 @@ impl Head {
     pub fn mode(&self, asked: RunMode, mapping: &str) -> RunMode {
         let is_mapped = self.delta_mapping.as_deref() == Some(mapping);
         let waits = self.held_delta_run.is_some();
-        if self.delta_link.is_none() || !is_mapped || waits || self.wants_full {
+        if self.delta_link.is_none() || !is_mapped || waits || self.owes_full() {
             RunMode::Full
         } else {
             asked
         }
+    }
+
+    /// Whether a full run is owed: one was begun or asked for, and none that began since has ended well.
+    #[must_use]
+    pub fn owes_full(&self) -> bool {
+        self.full_due.is_some_and(|due| self.full_done < Some(due))
     }
 
     /// Whether its service provider is to be told.
@@ -156,7 +164,8 @@ impl Head {
             held_delta_run_until_ms: row.number_if_any(held_until(RunMode::Delta))?,
             delta_link: row.text_if_any("delta_link")?.map(str::to_owned),
             delta_mapping: row.text_if_any("delta_mapping")?.map(str::to_owned),
-            wants_full: row.flag_if_any("wants_full")?.unwrap_or_default(),
+            full_due: row.number_if_any("full_due")?,
+            full_done: row.number_if_any("full_done")?,
             last_full_run: row.number_if_any("last_full_run")?,
             last_full_seen: row.number_if_any("last_full_seen")?,
             completed_at_ms: row.number_if_any("completed_at")?,
@@ -187,7 +196,8 @@ impl Default for Head {
             held_delta_run_until_ms: None,
             delta_link: None,
             delta_mapping: None,
-            wants_full: false,
+            full_due: None,
+            full_done: None,
             last_full_run: None,
             last_full_seen: None,
             completed_at_ms: None,

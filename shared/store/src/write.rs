@@ -28,6 +28,7 @@ const CONFLICT_PAUSE_MS_MAX: u64 = 2_000;
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Changes {
     set: Vec<(&'static str, AttributeValue)>,
+    copy: Vec<(&'static str, &'static str)>,
     add: Vec<(&'static str, AttributeValue)>,
     remove: Vec<&'static str>,
 }
@@ -39,6 +40,12 @@ impl Changes {
 
     pub(crate) fn set(mut self, name: &'static str, value: AttributeValue) -> Self {
         self.set.push((name, value));
+        self
+    }
+
+    /// Sets one attribute to what another one is at that moment.
+    pub(crate) fn copy(mut self, name: &'static str, from: &'static str) -> Self {
+        self.copy.push((name, from));
         self
     }
 
@@ -55,12 +62,12 @@ impl Changes {
     fn expression(&self) -> String {
         let mut parts = Vec::new();
         let list = |names: &mut dyn Iterator<Item = String>| names.collect::<Vec<_>>().join(", ");
-        if !self.set.is_empty() {
-            let mut terms = self
-                .set
-                .iter()
-                .map(|(name, _)| format!("#{name} = :{name}"));
-            parts.push(format!("SET {}", list(&mut terms)));
+        if !self.set.is_empty() || !self.copy.is_empty() {
+            let set = self.set.iter();
+            let set = set.map(|(name, _)| format!("#{name} = :{name}"));
+            let copied = self.copy.iter();
+            let copied = copied.map(|(name, from)| format!("#{name} = #{from}"));
+            parts.push(format!("SET {}", list(&mut set.chain(copied))));
         }
         if !self.add.is_empty() {
             let mut terms = self.add.iter().map(|(name, _)| format!("#{name} :{name}"));
@@ -75,7 +82,9 @@ impl Changes {
 
     fn names(&self, conditions: &[&'static str]) -> HashMap<String, String> {
         let own = self.set.iter().chain(&self.add).map(|(name, _)| *name);
-        own.chain(self.remove.iter().copied())
+        let copied = self.copy.iter().flat_map(|(name, from)| [*name, *from]);
+        own.chain(copied)
+            .chain(self.remove.iter().copied())
             .chain(conditions.iter().copied())
             .map(|name| (format!("#{name}"), name.to_owned()))
             .collect()

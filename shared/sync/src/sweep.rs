@@ -2,9 +2,9 @@
 //! store, so it can run at any time, any number of times.
 
 use rollcall_core::ids::RunRef;
-use rollcall_core::run::{FailReason, RunState};
+use rollcall_core::run::{FailReason, RunMode, RunState};
 use rollcall_store::{
-    AcquiredRun, BatchRecord, HOLD_DAYS_MAX, Head, Ruled, RunRecord, RunStep, TenantMark,
+    AcquiredRun, BatchRecord, HOLD_DAYS_MAX, Head, Named, Ruled, RunRecord, RunStep, TenantMark,
 };
 use tracing::{error, info, warn};
 
@@ -59,18 +59,22 @@ impl App {
             tenant: tenant.id.clone(),
             run,
         };
-        for held in head.lapsed(now_ms) {
-            self.lapse(&its(held)).await?;
+        for (mode, held) in head.lapsed(now_ms) {
+            self.lapse(&its(held), mode).await?;
         }
         if let Some(reverting) = head.reverting {
-            self.doorbell.revert(&its(reverting)).await?;
+            let run = its(reverting);
+            match self.store.revert(&run).await? {
+                Some(_) => self.doorbell.revert(&run).await?,
+                None => self.forget_gone(&run, Named::Reverting).await?,
+            }
         }
         let Some(active) = head.active_run else {
             return Ok(());
         };
         let run = its(active);
         let Some(record) = self.store.run(&run).await? else {
-            return Ok(());
+            return self.forget_gone(&run, Named::Active).await;
         };
         let now_ms = self.ambient.now_ms();
         let is_held_by_somebody = record
@@ -107,10 +111,24 @@ impl App {
     }
 
     /// A plan that nobody decided about is void: what it consists of may soon be dropped.
-    async fn lapse(&self, run: &RunRef) -> Result<(), HandlerError> {
-        if self.store.lapse_hold(run).await? == Ruled::Done {
-            warn!(event = "hold_lapsed", tenant = %run.tenant, run = run.run,
-                days = HOLD_DAYS_MAX);
+    async fn lapse(&self, run: &RunRef, mode: RunMode) -> Result<(), HandlerError> {
+        match self.store.lapse_hold(run).await? {
+            Ruled::Done => {
+                warn!(event = "hold_lapsed", tenant = %run.tenant, run = run.run,
+                    days = HOLD_DAYS_MAX);
+                Ok(())
+            }
+            Ruled::Unknown => self.forget_gone(run, Named::Held(mode)).await,
+            // A person was quicker.
+            _ => Ok(()),
+        }
+    }
+
+    /// What expired before it could end stands in nobody's way.
+    async fn forget_gone(&self, run: &RunRef, named: Named) -> Result<(), HandlerError> {
+        if self.store.forget_gone(run, named).await? {
+            warn!(event = "expired_forgotten", tenant = %run.tenant, run = run.run,
+                was = named.name());
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl App {
         info!(event = "scim_leased", tenant = %tenant, token = lease.token(), owner,
             from_token = from.map(|it| it.token), from_owner = from.map(|it| it.owner.as_str()));
         let stop_at_ms = stop_at_ms.min(begun_ms + TELLING_MS_MAX);
-        let mut told = Told::default();
+        let mut told = Told::within(now.round(&head));
         let ended = match Telling::new(self, (tenant, &lease), &target, stop_at_ms) {
             Ok(telling) => telling.tell_all(&mut told).await,
             Err(error) => Err(Short::Scim(error)),
@@ -56,14 +56,14 @@ impl App {
         match ended {
             Ok(()) => {
                 info!(event = "scim_told", tenant = %tenant, token = lease.token(), accounts,
-                    left = told.left, took_ms = self.since_ms(begun_ms));
-                let ended = ScimRecord::ended(0, told.left);
-                self.end_telling(&lease, (&head, &ended), told.again_at_ms)
+                    left = told.round.left, took_ms = self.since_ms(begun_ms));
+                let ended = ScimRecord::ended(0, told.round.left, &told.round);
+                self.end_telling(&lease, (&head, &ended), told.round.again_at_ms)
                     .await
             }
             Err(Short::OutOfTime) => {
                 info!(event = "scim_passed_on", tenant = %tenant, token = lease.token(), accounts);
-                match self.store.release_scim(&lease).await {
+                match self.store.release_scim(&lease, &told.round).await {
                     Ok(()) | Err(StoreError::LostLease) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -105,7 +105,7 @@ impl App {
             error!(event = "scim_behind", tenant = %tenant, failed_in_a_row, error = %error);
         }
         let due_at_ms = Some(self.ambient.now_ms() + wait_ms);
-        let ended = ScimRecord::ended(failed_in_a_row, told.left);
+        let ended = ScimRecord::ended(failed_in_a_row, told.round.left, &told.round);
         self.end_telling(lease, (head, &ended), due_at_ms).await
     }
 

@@ -17,7 +17,7 @@ use rollcall_core::status::{Status, StoredUser};
 use rollcall_graph::{GraphError, Transport};
 use rollcall_scim::{Brought, ScimClient, ScimConfig, ScimError};
 use rollcall_store::{
-    ACCOUNTS_PER_TRANSACTION_MAX, DIRECTORY_SHARDS, SCIM_LEASE_MS, ScimLease, StoreError,
+    ACCOUNTS_PER_TRANSACTION_MAX, SCIM_LEASE_MS, ScimLease, ScimRound, StoreError,
 };
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
@@ -62,14 +62,12 @@ impl From<StoreError> for Short {
 }
 
 /// How far a telling came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Told {
     /// How many accounts took what they were told.
     pub(crate) told: u64,
-    /// How many users it did not take, now or the last time.
-    pub(crate) left: u64,
-    /// When somebody is to be told of again, in milliseconds since 1970.
-    pub(crate) again_at_ms: Option<u64>,
+    /// The round through the partitions, with what earlier tellings know of it.
+    pub(crate) round: ScimRound,
     /// How many failed since one took what it was told.
     failing: u64,
 }
@@ -123,31 +121,42 @@ impl<'a> Telling<'a> {
         self.app.ambient.now_ms()
     }
 
-    /// Tells of everybody who is to be told of.
+    /// Tells of everybody who is to be told of, to the end of the round.
     pub(crate) async fn tell_all(&self, told: &mut Told) -> Result<(), Short> {
         let mut last_problem = None;
-        for shard in 0..DIRECTORY_SHARDS {
+        // Each turn ends a partition, or the telling.
+        while let Some(shard) = told.round.shard() {
             // To read a partition may take as long as a lease runs.
             self.app.store.keep_scim(self.lease).await?;
+            let before = told.round.clone();
             let mut due = self.due_in(shard, told).await?.into_iter();
+            let mut has_begun = false;
             loop {
                 let group: Vec<_> = due.by_ref().take(ACCOUNTS_PER_TRANSACTION_MAX).collect();
                 if group.is_empty() {
                     break;
                 }
                 if self.now_ms() >= self.stop_at_ms {
+                    told.round = if has_begun {
+                        told.round.passed()
+                    } else {
+                        before
+                    };
                     return Err(match last_problem {
                         Some(problem) if told.told == 0 => Short::Scim(problem),
                         _ => Short::OutOfTime,
                     });
                 }
+                has_begun = true;
                 if let Some(problem) = self.tell_group(group, told).await? {
                     if told.failing >= FAILURES_MAX {
+                        told.round = told.round.passed();
                         return Err(Short::Scim(problem));
                     }
                     last_problem = Some(problem);
                 }
             }
+            told.round.is_told();
         }
         match last_problem {
             Some(problem) if told.told == 0 => Err(Short::Scim(problem)),
@@ -173,7 +182,7 @@ impl<'a> Telling<'a> {
                         note,
                     });
                 } else if let Some(note) = note {
-                    told.left += u64::from(note.refused);
+                    told.round.left += u64::from(note.refused);
                     told.look_again(note.next_look_ms());
                 }
             })
@@ -230,11 +239,11 @@ impl<'a> Telling<'a> {
                     told.failing = 0;
                 }
                 Err(ScimError::Refused { .. }) => {
-                    told.left += 1;
+                    told.round.left += 1;
                     told.failing = 0;
                 }
                 Err(error) => {
-                    told.left += 1;
+                    told.round.left += 1;
                     told.failing += u64::from(!failed_before);
                     problem = Some(error);
                 }
@@ -315,9 +324,19 @@ impl<'a> Telling<'a> {
 }
 
 impl Told {
+    /// Nobody is told yet.
+    pub(crate) fn within(round: ScimRound) -> Self {
+        Self {
+            told: 0,
+            round,
+            failing: 0,
+        }
+    }
+
     /// Somebody is to be looked at again at this time.
     fn look_again(&mut self, at_ms: Option<u64>) {
-        self.again_at_ms = self.again_at_ms.into_iter().chain(at_ms).min();
+        let known = self.round.again_at_ms.into_iter();
+        self.round.again_at_ms = known.chain(at_ms).min();
     }
 }
 

@@ -7,7 +7,7 @@
 )]
 
 use rollcall_core::by_hand::Decision;
-use rollcall_core::run::RunState;
+use rollcall_core::run::{FailReason, RunState};
 use rollcall_core::status::{Reason, Status, StoredUser};
 use rollcall_end_to_end::lost::Lost;
 use rollcall_end_to_end::{World, object_id, sqs_event};
@@ -109,8 +109,26 @@ async fn a_disabled_user_who_is_enabled_again_before_the_end_stays() {
     assert_eq!(stored(&world, id).await.status, Status::Active);
 }
 
+/// How often a story is told at most until it is another one that it is about: one in ten runs draws him among the few
+/// whom it looks up to see whether Graph finds anybody.
+const TOLD_MAX: usize = 20;
+
 /// Somebody is seen as a guest, and then changes behind the last request of the enumeration.
 async fn seen_as_a_guest(
+    then: impl Fn(&mut Directory, Uuid) + Clone + Send + Sync + 'static,
+) -> (RunRecord, StoredUser) {
+    for _ in 0..TOLD_MAX {
+        let (run, user) = seen_as_a_guest_once(then.clone()).await;
+        if run.reason != Some(FailReason::EnumerationUnreliable) {
+            assert_eq!(run.state, RunState::Completed, "{run:?}");
+            return (run, user);
+        }
+        assert_eq!(user.status, Status::Active);
+    }
+    panic!("he was looked up for the others' sake each time");
+}
+
+async fn seen_as_a_guest_once(
     then: impl Fn(&mut Directory, Uuid) + Send + Sync + 'static,
 ) -> (RunRecord, StoredUser) {
     let (world, _) = synced().await;
@@ -124,7 +142,6 @@ async fn seen_as_a_guest(
     let graph = world.graph();
     graph.after(&world.tenant, behind, move |directory| then(directory, id));
     let run = world.sync().await.unwrap();
-    assert_eq!(run.state, RunState::Completed, "{run:?}");
     let user = stored(&world, id).await;
     (run, user)
 }

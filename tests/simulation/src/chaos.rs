@@ -56,6 +56,9 @@ pub(crate) enum Fate {
     Dies(At),
     /// Its machine stands still for so long, in milliseconds.
     Freezes(At, u64),
+    /// Its machine stands still until one of its leases is somebody else's, or so long, in milliseconds: what it
+    /// was about to write comes at the worst moment.
+    FreezesUntilTaken(At, u64),
 }
 
 /// Which calls of an invocation are counted.
@@ -281,6 +284,10 @@ impl Chaos {
         if dice.per_mille(dies) {
             Fate::Dies(at)
         } else if dice.per_mille(freezes) {
+            if self.theme == Theme::LateWrites && dice.per_mille(600) {
+                let at = At { after: false, ..at };
+                return Fate::FreezesUntilTaken(at, limit_ms - limit_ms / 4);
+            }
             // For a moment, beyond its lease, or until it is time to stop.
             let any_ms = dice.between(100, 3 * lease_ms);
             let long_ms = dice.between(lease_ms, 3 * lease_ms);

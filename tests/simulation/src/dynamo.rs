@@ -116,6 +116,7 @@ async fn exchange(
     }
     let fault = match &invocation {
         Some(_) => world.chaos.wire_fault(&world.dice, &operation),
+        None if person::calls() => person::wire_fault(world, &operation),
         None => None,
     };
     if let Some(fault) = &fault {

@@ -37,7 +37,7 @@ pub(crate) async fn follow(world: &Arc<World>, store: &Store) -> anyhow::Result<
         return Ok(());
     };
     world.tell(|| "-- a plan waits for a person".into());
-    world.tenants[nth].tighten_guards();
+    world.tenants[nth].tighten_guards(&world.dice);
     put_at_last(store, &world.tenants[nth].settings()?).await?;
     for _ in 0..world.dice.of([1, 1, 2]) {
         world.many_go(&world.tenants[nth]);
@@ -117,7 +117,7 @@ async fn calm(
     world.calm_down();
     ended_by(world, tenant.deadline_ms + GRACE_MS).await;
     if let Some(run) = taken_back {
-        ended(world, tenant, run).await;
+        ended(world, run).await;
     }
     sweeper.abort();
 }
@@ -132,7 +132,9 @@ async fn decide(
     plan: &str,
 ) -> anyhow::Result<bool> {
     let mut busy = Vec::new();
+    let mut approved_after_ms = 0;
     for by in 0..world.dice.of([1, 1, 2, 3]) {
+        approved_after_ms = world.dice.between(0, DECIDES_MS_MAX);
         let typed = match world.dice.index(8) {
             0 => "0".repeat(64),
             _ => plan.to_owned(),
@@ -141,7 +143,7 @@ async fn decide(
             Arc::clone(world),
             run.clone(),
             typed,
-            by,
+            (by, approved_after_ms),
         )));
     }
     if world.dice.per_mille(150) {
@@ -149,7 +151,13 @@ async fn decide(
     }
     if world.dice.per_mille(300) {
         let kind = world.dice.of(["full", "delta"]);
-        busy.push(tokio::spawn(fires(Arc::clone(world), kind)));
+        // Half of them at the very moment at which somebody approves.
+        let after_ms = world.dice.of([0, approved_after_ms]);
+        let world = Arc::clone(world);
+        busy.push(tokio::spawn(async move {
+            sleep(Duration::from_millis(after_ms)).await;
+            fires(world, kind).await;
+        }));
     }
     let reverts_it = world
         .dice
@@ -180,12 +188,12 @@ async fn decide(
     }
 }
 
-/// A person's call has a clock of its own, and its answer may be lost like any other.
-async fn approves(world: Arc<World>, run: RunRef, typed: String, by: u64) {
-    sleep(Duration::from_millis(world.dice.between(0, DECIDES_MS_MAX))).await;
+/// A person's call may be lost like any other, or its answer.
+async fn approves(world: Arc<World>, run: RunRef, typed: String, (by, after_ms): (u64, u64)) {
+    sleep(Duration::from_millis(after_ms)).await;
     let by = format!("person{by}");
     world.tell(|| format!("{by} approves {run}: {typed}"));
-    let ruled = world.app(0).approve(&run, &typed, &by).await;
+    let ruled = person::asks(world.app(0).approve(&run, &typed, &by)).await;
     world.tell(|| format!("{by} is told: {ruled:?}"));
     let Ok(ruled) = ruled else { return };
     world.mark(match ruled {
@@ -207,7 +215,8 @@ async fn approves(world: Arc<World>, run: RunRef, typed: String, by: u64) {
 async fn rejects(world: Arc<World>, run: RunRef) {
     sleep(Duration::from_millis(world.dice.between(0, DECIDES_MS_MAX))).await;
     world.tell(|| format!("somebody rejects {run}"));
-    if rollcall_sync::reject(&world.store(0), &run, "nobody").await == Ok(Ruled::Done) {
+    let store = world.store(0);
+    if person::asks(rollcall_sync::reject(&store, &run, "nobody")).await == Ok(Ruled::Done) {
         world.mark("plans rejected");
     }
 }
@@ -218,7 +227,7 @@ async fn taken_back(world: &Arc<World>, store: &Store, nth: usize) -> anyhow::Re
     let Some(run) = written_last(world, tenant) else {
         return Ok(());
     };
-    if world.dice.per_mille(250) {
+    if world.dice.per_mille(100) {
         // What it left may be gone by then, in part.
         world.tell(|| format!("{run} is long over"));
         world.mark("runs that are too old to be taken back");
@@ -244,7 +253,7 @@ async fn taken_back(world: &Arc<World>, store: &Store, nth: usize) -> anyhow::Re
     }
     world.calm_down();
     if is_begun {
-        ended(world, tenant, &run).await;
+        ended(world, &run).await;
     }
     sweeper.abort();
     for left in store.left_by_revert(&run).await? {
@@ -281,17 +290,25 @@ fn written_last(world: &World, tenant: &SimTenant) -> Option<RunRef> {
 async fn reverts(world: Arc<World>, run: RunRef, ms_max: u64) -> bool {
     sleep(Duration::from_millis(world.dice.between(0, ms_max))).await;
     world.tell(|| format!("somebody takes {run} back"));
-    let begun = world.app(0).revert(&run, "ada").await;
+    let begun = person::asks(world.app(0).revert(&run, "ada")).await;
     world.tell(|| format!("somebody is told: {begun:?}"));
-    matches!(begun, Ok(BegunRevert::UnderWay | BegunRevert::Done))
+    match begun {
+        Ok(begun) => matches!(begun, BegunRevert::UnderWay | BegunRevert::Done),
+        // It may have begun all the same.
+        Err(_) => {
+            let mirror = lock(&world.mirror);
+            mirror.get(&place_of_revert(&run)).is_some()
+        }
+    }
 }
 
-async fn ended(world: &World, tenant: &SimTenant, run: &RunRef) {
+fn place_of_revert(run: &RunRef) -> Place {
+    Place::coordination(format!("revert#{}", run.tenant), format!("{:010}", run.run))
+}
+
+async fn ended(world: &World, run: &RunRef) {
     let until_ms = world.now_ms() + REVERT_MS_MAX;
-    let place = Place::coordination(
-        format!("revert#{}", tenant.name),
-        format!("{:010}", run.run),
-    );
+    let place = place_of_revert(run);
     while !world.is_over() {
         let has_ended = {
             let mirror = lock(&world.mirror);

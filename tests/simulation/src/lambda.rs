@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rollcall_ambient::Clock;
@@ -71,6 +71,8 @@ pub(crate) struct Invocation {
     is_at_the_end: AtomicBool,
     dead: AtomicBool,
     thaws_at: Mutex<Option<Instant>>,
+    /// What waits for its machine to go on.
+    waits: Mutex<Option<Waker>>,
     /// Whose Graph it asks.
     pub(crate) tenant: Mutex<Option<usize>>,
     /// What it was called for.
@@ -222,7 +224,28 @@ impl Invocation {
                 tokio::task::yield_now().await;
                 world.tell(|| "goes on".into());
             }
+            Fate::FreezesUntilTaken(at, ms_max) if self.is_at(at, is_after, writes) => {
+                world.tell(|| "!! stands still until a lease of its is taken".into());
+                lock(&world.standing).extend(Self::current().map(|it| (self.id, it)));
+                let since_ms = world.now_ms();
+                *lock(&self.thaws_at) = Some(Instant::now() + Duration::from_millis(ms_max));
+                tokio::task::yield_now().await;
+                let stood_ms = world.now_ms().saturating_sub(since_ms);
+                self.stood_ms.fetch_add(stood_ms, Ordering::Relaxed);
+                if lock(&world.standing).remove(&self.id).is_none() {
+                    world.mark("fault: a machine stood still until its lease was taken");
+                }
+                world.tell(|| "goes on".into());
+            }
             _ => {}
+        }
+    }
+
+    /// Its machine goes on, at this moment.
+    pub(crate) fn thaw(&self) {
+        *lock(&self.thaws_at) = Some(Instant::now());
+        if let Some(waits) = lock(&self.waits).take() {
+            waits.wake();
         }
     }
 
@@ -268,6 +291,7 @@ pub(crate) async fn invoke(world: &Arc<World>, function: Function, event: Value)
         is_at_the_end: AtomicBool::new(false),
         dead: AtomicBool::new(false),
         thaws_at: Mutex::new(None),
+        waits: Mutex::default(),
         tenant: Mutex::new(None),
         called_for: CalledFor::by(&event),
         told: Mutex::default(),
@@ -371,6 +395,7 @@ where
                 thaw.as_mut().reset(thaws_at);
             }
             if thaw.as_mut().poll(context).is_pending() {
+                *lock(&invocation.waits) = Some(context.waker().clone());
                 return Poll::Pending;
             }
             *lock(&invocation.thaws_at) = None;

@@ -1,15 +1,40 @@
 //! What people of ours do: change a tenant's settings, and decide about users by hand.
 
+use std::future::Future;
+
 use dynoxide::AttributeValue;
 use rollcall_core::by_hand::Decision;
 use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_store::{Decided, Store};
 use serde_json::{Value, json};
 
+use crate::chaos::WireFault;
 use crate::item::{Item, Place, Table, number, text};
 use crate::stream::tenant_of;
 use crate::tenants::SimTenant;
 use crate::world::{World, lock};
+
+tokio::task_local! {
+    static PERSON: ();
+}
+
+/// Whether a person makes the current call.
+pub(crate) fn calls() -> bool {
+    PERSON.try_with(|()| ()).is_ok()
+}
+
+/// What a person asks for, over the same network as the functions.
+pub(crate) async fn asks<Asked: Future>(asked: Asked) -> Asked::Output {
+    PERSON.scope((), asked).await
+}
+
+/// What the network does to a person's call. Whoever sits before it does not leave a late one to itself.
+pub(crate) fn wire_fault(world: &World, operation: &str) -> Option<WireFault> {
+    match world.chaos.wire_fault(&world.dice, operation) {
+        Some(WireFault::Late { .. }) => Some(WireFault::LostAfter),
+        other => other,
+    }
+}
 
 /// Stores a tenant's settings as they are now.
 pub(crate) async fn put_settings(world: &World, store: &Store, tenant: &SimTenant) {
@@ -22,7 +47,7 @@ pub(crate) async fn put_settings(world: &World, store: &Store, tenant: &SimTenan
     };
     world.tell(|| format!("{}: the settings change", tenant.name));
     // Somebody else may have changed them at the same moment: then that stands.
-    let _ = store.put_tenant(&settings).await;
+    let _ = asks(store.put_tenant(&settings)).await;
 }
 
 /// Switches somebody on or off by hand, or gives him back to the syncs.
@@ -46,10 +71,13 @@ pub(crate) async fn decide(world: &World, store: &Store, tenant: &SimTenant) {
     let (Ok(named), Ok(id)) = (TenantId::new(&tenant.name), ObjectId::new(&place.sk)) else {
         return world.violate("the simulation", format!("{place} is no user"));
     };
-    let decided = store.decide(&named, &id, decision, "ada").await;
+    let decided = asks(store.decide(&named, &id, decision, "ada")).await;
     world.tell(|| format!("a person decides {decision:?} about {place}: {decided:?}"));
     if matches!(decided, Ok(Decided::Written(_))) {
         world.mark("users decided about by a person");
+    }
+    // As the command does: perhaps it was written by a call before, whose answer was lost.
+    if matches!(decided, Ok(Decided::Written(_) | Decided::Same(_))) {
         world.wants_told(store, tenant).await;
     }
 }

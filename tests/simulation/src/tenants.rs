@@ -220,9 +220,21 @@ impl SimTenant {
         lock(&self.settings)["guards"] = lenient(self.confirmed_by);
     }
 
-    /// Guards that let nothing pass, so that somebody has to decide.
-    pub(crate) fn tighten_guards(&self) {
-        lock(&self.settings)["guards"]["deactivations_max"] = json!(0);
+    /// Guards of which one lets nothing pass, so that somebody has to decide.
+    pub(crate) fn tighten_guards(&self, dice: &Dice) {
+        let mut settings = lock(&self.settings);
+        let guards = &mut settings["guards"];
+        let tight = dice.of([
+            "deactivations_max",
+            "deactivations_max",
+            "deactivations_percent_max",
+            "window_percent_max",
+            "shrink_percent_max",
+        ]);
+        if tight != "deactivations_max" {
+            guards["exempt_max"] = json!(0);
+        }
+        guards[tight] = json!(0);
     }
 
     /// Whether page tokens die early here.

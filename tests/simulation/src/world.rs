@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) stream: Mutex<Stream>,
     pub(crate) told: Mutex<Told>,
     pub(crate) lasting: Mutex<Lasting>,
+    /// Whose machines stand still until one of their leases is taken, by number.
+    pub(crate) standing: Mutex<BTreeMap<u64, Arc<Invocation>>>,
     /// The tokens of the transactions that are on their way.
     pub(crate) in_flight: Mutex<BTreeSet<String>>,
     /// The tokens of the transactions that were applied.
@@ -158,7 +160,9 @@ impl World {
                 () if is_late => 15_000,
                 () => worker_ms,
             },
-            if chaos.is_quick() {
+            if is_late {
+                dice.of([60_000, 300_000, 900_000])
+            } else if chaos.is_quick() {
                 dice.of([5_000, 5_000, 60_000, 900_000])
             } else {
                 dice.of([30_000, 60_000, 300_000, 900_000])
@@ -175,6 +179,7 @@ impl World {
             stream: Mutex::default(),
             told: Mutex::default(),
             lasting: Mutex::default(),
+            standing: Mutex::default(),
             in_flight: Mutex::default(),
             tokens: Mutex::default(),
             logs: Logs::default(),

@@ -7,7 +7,7 @@ use simulation::many::{Options, Report, Seeds, run};
 const SEEDS: u64 = 400;
 
 /// What has to happen within them, so that a world in which nothing happens is no proof.
-const CORNERS: [&str; 99] = [
+const CORNERS: [&str; 101] = [
     "fault: a newer layout",
     "holds lapsed",
     "runs surveyed",
@@ -49,7 +49,9 @@ const CORNERS: [&str; 99] = [
     "Graph: an empty page without a next link",
     "Graph: an empty page with a next link",
     "Graph: a next link that repeats",
+    "Graph: a group that is not there",
     "Graph: a next link left out",
+    "fault: a machine stood still until its lease was taken",
     "Graph: a next link to another host, or nowhere",
     "Graph: users left out",
     "Graph: a removal told again",

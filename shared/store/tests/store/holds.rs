@@ -238,7 +238,7 @@ async fn a_dropped_plan_waits_no_more_and_no_user_is_touched() {
         (RunState::Rejected, Some("grace".into()))
     );
     let head = world.store.head(&run.tenant).await.unwrap();
-    assert_eq!((head.active_run, head.wants_full), (None, false));
+    assert_eq!((head.active_run, head.owes_full()), (None, false));
     let again = world.store.reject_hold(run, "grace").await;
     assert_eq!(again, Ok(Ruled::NotHeld(RunState::Rejected)));
 }
@@ -260,7 +260,7 @@ async fn after_a_decision_about_a_delta_runs_plan_the_next_run_is_full() {
         };
         assert_eq!(ruled, Ok(Ruled::Done));
         let head = world.store.head(&run.tenant).await.unwrap();
-        assert_eq!((head.held_delta_run, head.wants_full), (None, true));
+        assert_eq!((head.held_delta_run, head.owes_full()), (None, true));
         assert_eq!(head.mode(RunMode::Delta, ""), RunMode::Full);
     }
 }
@@ -272,7 +272,7 @@ async fn a_full_run_that_meets_an_approved_plan_is_made_up_for() {
     let tenant = world.tenant("t").await;
     world.store.start_run(&tenant, RunMode::Full).await.unwrap();
     let head = world.store.head(&lease.run().tenant).await.unwrap();
-    assert!(head.wants_full);
+    assert!(head.owes_full());
 }
 
 #[tokio::test]
@@ -281,8 +281,8 @@ async fn a_hold_lapses_before_its_items_are_dropped() {
     let (run, store) = (lease.run(), &world.store);
     let head = store.head(&run.tenant).await.unwrap();
     let last_day = START_MS + HOLD_DAYS_MAX * DAY_MS;
-    assert_eq!(head.lapsed(last_day - 1), Vec::<u64>::new());
-    assert_eq!(head.lapsed(last_day), [1]);
+    assert_eq!(head.lapsed(last_day - 1), []);
+    assert_eq!(head.lapsed(last_day), [(RunMode::Full, 1)]);
     for (key, item) in world.items_of("run").await {
         let ttl = item.get("ttl").and_then(|it| it.as_n().ok());
         let ttl_ms = ttl.unwrap().parse::<u64>().unwrap() * 1_000;

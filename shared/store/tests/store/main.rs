@@ -20,6 +20,7 @@ mod leases;
 mod lost_answers;
 mod members;
 mod old_holders;
+mod owed;
 mod pages;
 mod plans;
 mod races;

@@ -15,7 +15,7 @@ use rollcall_store::{
 
 use crate::values::{changed, created, id, plan, totals};
 use crate::wire::Wire;
-use crate::world::{World, head_key, n};
+use crate::world::{World, head_key, n, run_key};
 
 const DAY_MS: u64 = 86_400_000;
 /// How long a revert's lease runs.
@@ -54,14 +54,14 @@ async fn complete(world: &World, lease: &RunLease, created: u64, updated: u64, o
 
 /// A tenant whose run 1 created everybody, and whose run 2 created one more, renamed every third twice
 /// and switched every second off.
-struct Bad {
-    world: World,
-    run: RunLease,
+pub(crate) struct Bad {
+    pub(crate) world: World,
+    pub(crate) run: RunLease,
     before: Directory,
 }
 
 impl Bad {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = World::start().await;
         let (first, batch) = world.working("t", &["u"]).await;
         let everybody: Vec<_> = (0..USERS)
@@ -108,7 +108,7 @@ impl Bad {
         Self { world, run, before }
     }
 
-    async fn begin(&self) -> BegunRevert {
+    pub(crate) async fn begin(&self) -> BegunRevert {
         let begun = self.world.store.begin_revert(self.run.run(), "ada").await;
         begun.unwrap()
     }
@@ -121,7 +121,7 @@ impl Bad {
     }
 
     /// All steps from where the revert stands.
-    async fn go_on(&self) {
+    pub(crate) async fn go_on(&self) {
         let (lease, mut place) = self.lease().await;
         let store = &self.world.store;
         while !place.is_end() {
@@ -131,7 +131,7 @@ impl Bad {
     }
 
     /// Everybody is as before the run, but for the versions, and the one whom it created.
-    async fn is_taken_back(&self) {
+    pub(crate) async fn is_taken_back(&self) {
         let mut now = directory(&self.world).await;
         let created = now.remove(&id("new")).unwrap();
         assert_eq!(created.version, 2, "created, and switched off");
@@ -353,6 +353,10 @@ async fn a_run_whose_journal_is_not_whole_is_not_reverted() {
     assert_eq!(bad.begin().await, refused());
     assert_eq!(store.revert(run).await, Ok(None));
     assert_eq!(bad.world.dump().await, before);
+    // A run that was approved late is kept for longer than what it wrote before.
+    let ttl_s = bad.world.record(run).await.ttl_s + 30 * 86_400;
+    bad.world.set(&run_key(run), "ttl", n(ttl_s)).await;
+    assert_eq!(bad.begin().await, refused());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::scim::{AccountMark, AccountNote, Outcome};
 use rollcall_core::status::Status;
 use rollcall_core::user::ContentHash;
-use rollcall_store::{SCIM_LEASE_MS, ScimLease, StoreError};
+use rollcall_store::{Head, SCIM_LEASE_MS, ScimLease, ScimRecord, ScimRound, StoreError};
 use serde_json::json;
 
 use crate::values::settings;
@@ -16,9 +16,13 @@ fn tenant() -> TenantId {
     TenantId::new("t").unwrap()
 }
 
-async fn leased(world: &World, owner: &str) -> ScimLease {
+async fn granted(world: &World, owner: &str) -> (ScimLease, ScimRecord) {
     let granted = world.store.acquire_scim(&tenant(), owner).await.unwrap();
-    granted.expect("it is free").0
+    granted.expect("it is free")
+}
+
+async fn leased(world: &World, owner: &str) -> ScimLease {
+    granted(world, owner).await.0
 }
 
 fn noted(id: &str, note: AccountNote) -> (ObjectId, AccountNote) {
@@ -43,14 +47,18 @@ async fn whoever_lost_the_lease_notes_nothing_and_the_next_token_is_higher() {
     let (_, record) = (&second, world.store.scim(&tenant()).await.unwrap());
     let end = world.store.end_scim(&first, (&head, &record), None);
     assert_eq!(end.await, Err(StoreError::LostLease));
-    let release = world.store.release_scim(&first).await;
+    let release = world.store.release_scim(&first, &record.round(&head)).await;
     assert_eq!(release, Err(StoreError::LostLease));
     world
         .store
         .note_accounts(&second, PROVIDER, &noted)
         .await
         .unwrap();
-    world.store.release_scim(&second).await.unwrap();
+    world
+        .store
+        .release_scim(&second, &record.round(&head))
+        .await
+        .unwrap();
     let third = leased(&world, "third").await;
     assert_eq!((third.token(), third.taken_from()), (3, None));
 }
@@ -190,4 +198,51 @@ async fn a_copy_of_a_tenant_tells_nobody() {
     assert!(!copy.store.tenant_marks().await.unwrap()[0].tells_scim);
     let head = copy.store.head(&tenant()).await.unwrap();
     assert_eq!((head.scim_due_at_ms, head.active_run), (None, None));
+}
+
+fn shards(round: &mut ScimRound, count: usize) -> Vec<u8> {
+    let mut shards = Vec::new();
+    for _ in 0..count {
+        shards.extend(round.shard());
+        round.is_told();
+    }
+    shards
+}
+
+#[tokio::test]
+async fn a_telling_that_was_cut_short_is_gone_on_with_where_it_stopped() {
+    let world = World::start().await;
+    world.started("t").await;
+    world.store.want_scim(&tenant(), 1).await.unwrap();
+    let head = world.store.head(&tenant()).await.unwrap();
+    let (lease, record) = granted(&world, "first").await;
+    let mut round = record.round(&head);
+    assert_eq!(shards(&mut round, 3), [0, 1, 2]);
+    round.left = 7;
+    world.store.release_scim(&lease, &round).await.unwrap();
+    let (lease, record) = granted(&world, "second").await;
+    let mut round = record.round(&head);
+    assert_eq!(round.left, 7);
+    assert_eq!(shards(&mut round, 5), [3, 4, 5, 6, 7]);
+    assert_eq!(round.shard(), None);
+    // What is wanted anew is a round of its own, and begins where the last one ended.
+    world.store.release_scim(&lease, &round).await.unwrap();
+    world.store.want_scim(&tenant(), 2).await.unwrap();
+    let head = world.store.head(&tenant()).await.unwrap();
+    let (_, record) = granted(&world, "third").await;
+    let mut round = record.round(&head);
+    assert_eq!((round.left, shards(&mut round, 8).len()), (0, 8));
+}
+
+/// Accounts that hang in one part of the directory take all of a telling's time, again and again.
+#[test]
+fn a_part_of_the_directory_that_is_left_in_its_middle_has_its_turn_when_all_others_have_had_theirs()
+{
+    let mut round = ScimRound::default();
+    assert_eq!(shards(&mut round, 3), [0, 1, 2]);
+    let mut next = round.passed();
+    assert_eq!(shards(&mut next, 8), [4, 5, 6, 7, 0, 1, 2, 3]);
+    assert_eq!(next.shard(), None);
+    let ended = ScimRecord::ended(1, 0, &round.passed());
+    assert_eq!(ended.round(&Head::default()).shard(), Some(4));
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::owed::is_owed;
 use super::starts::CLOCKS_MS;
 use super::{Look, RunKey};
 use crate::item::{Item, Place, Table, flag, json, number, text};
@@ -43,8 +44,7 @@ impl Look<'_> {
                 &detail,
             );
         }
-        if self.is_delta(run) && flag(head, "wants_full") != Some(true) && !self.is_full_next(head)
-        {
+        if self.is_delta(run) && !is_owed(head) && !self.is_full_next(head) {
             let detail = format!("{}/{} asks for no full run", run.0, run.1);
             self.violate("fine print 12: a held delta asks for a full run", &detail);
         }
@@ -208,6 +208,8 @@ impl Look<'_> {
         }
         if change.after.contains_key("ended_at") {
             self.all_are_taken_back(&run);
+            let reverted_ms = &mut self.checks.owed.reverted_ms;
+            reverted_ms.insert(run.0, self.now_ms);
         }
     }
 

@@ -10,8 +10,9 @@ pub(crate) mod hands;
 mod heads;
 pub(crate) mod isolation;
 mod members;
+pub(crate) mod owed;
 mod pages;
-mod plans;
+pub(crate) mod plans;
 mod runs;
 pub(crate) mod starts;
 mod step;
@@ -24,6 +25,7 @@ use crate::item::{Item, Place, Table, number, text};
 use crate::lambda::{Function, Invocation};
 use crate::mirror::{Change, Mirror};
 use crate::world::{World, lock};
+use owed::Owed;
 use pages::Pages;
 use starts::Starts;
 
@@ -55,6 +57,8 @@ pub(crate) struct Checks {
     kept_on: BTreeSet<(RunKey, String)>,
     /// What started each tenant's runs, and how they ended.
     starts: Starts,
+    /// Who is owed a full run.
+    pub(crate) owed: Owed,
 }
 
 /// One look at what a write did.
@@ -219,9 +223,13 @@ impl Look<'_> {
             self.grant(change, before, after);
             match self.invocation {
                 Some(invocation) => {
-                    self.checks
-                        .grants
-                        .insert(place.clone(), (after, invocation.id));
+                    let granted = (after, invocation.id);
+                    let taken = self.checks.grants.insert(place.clone(), granted);
+                    if let Some((_, from)) = taken
+                        && let Some(standing) = lock(&self.world.standing).remove(&from)
+                    {
+                        standing.thaw();
+                    }
                     // What it was told before belongs to an earlier lease.
                     lock(&invocation.told).clear();
                     lock(&invocation.listed).clear();

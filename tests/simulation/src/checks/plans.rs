@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::{Look, RunKey};
 use crate::item::{Item, Place, Table, bytes, flag, json, number, text};
-use crate::lambda::{Function, Told};
+use crate::lambda::{Function, Invocation, Told};
 use crate::mirror::Change;
-use crate::world::lock;
+use crate::world::{World, lock};
 
 const EVIDENCE: &str = "invariant 3: absence is not evidence";
 
@@ -20,6 +20,23 @@ pub(super) struct Entry {
     pub(super) id: String,
     pub(super) reason: String,
     pub(super) version: u64,
+}
+
+/// Graph is asked for something. Whoever carries a plan out asks nothing more: what he was told last has the say.
+pub(crate) fn asks_graph(world: &World, invocation: &Invocation) {
+    if invocation.function != Function::Finalizer || world.store_has_lied() {
+        return;
+    }
+    let mirror = lock(&world.mirror);
+    let checks = lock(&world.checks);
+    let applies = checks.grants.iter().find(|(place, (_, to))| {
+        let run = mirror.get(place);
+        *to == invocation.id && run.is_some_and(|run| text(run, "state") == "APPLYING")
+    });
+    if let Some((place, _)) = applies {
+        let detail = format!("{place} (by finalizer#{})", invocation.id);
+        world.violate("fine print 6: who carries a plan out asks nothing", detail);
+    }
 }
 
 impl Look<'_> {

@@ -3,6 +3,7 @@
 use rollcall_core::run::{RunEvent, RunState, next_run_state};
 use serde_json::Value;
 
+use super::owed::is_owed;
 use super::{Look, RunKey};
 use crate::item::{Item, Place, json, number, text};
 use crate::mirror::Change;
@@ -18,6 +19,7 @@ impl Look<'_> {
         let Some(before) = &change.before else {
             self.settings_are_the_same(&run);
             self.delta_can_go_on(&run, &change.after);
+            self.owes_nothing(&run, &change.after);
             self.checks.started_ms.insert(run, self.now_ms);
             return;
         };
@@ -81,7 +83,7 @@ impl Look<'_> {
         let link = text(head, "delta_link");
         let waits = number(head, "held_delta_run").is_some();
         let is_mapped = text(head, "delta_mapping") == text(item, "mapping");
-        let waits = waits || crate::item::flag(head, "wants_full") == Some(true);
+        let waits = waits || is_owed(head);
         if link.is_empty() || link != text(item, "delta_from") || waits || !is_mapped {
             let detail = format!("{}/{} has nothing to go on from", run.0, run.1);
             self.violate("fine print 12: the delta link moves with its run", &detail);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Look;
+use super::owed::{OWED, is_owed};
 use serde_json::Value;
 
 use crate::called_for::Occurrence;
@@ -39,7 +40,7 @@ const fn rest_hours(failed: u64) -> u64 {
         5 => 4,
         6 => 8,
         7 => 16,
-        _ => 24,
+        _ => 23,
     }
 }
 
@@ -57,6 +58,15 @@ impl Look<'_> {
             return;
         };
         let is_started = active(before).is_none();
+        if !is_started && only_owes(before, &change.after) {
+            // It rests, and meets what a person has started.
+            return;
+        }
+        let met = (tenant.to_owned(), run);
+        if !is_started && occurrence.is_full && self.is_delta(&met) && !is_owed(&change.after) {
+            let detail = format!("{tenant}: {occurrence:?} met delta run {run}");
+            self.violate(OWED, &detail);
+        }
         let key = (tenant.to_owned(), occurrence);
         match self.checks.starts.had.get(&key) {
             Some(earlier) if is_started => {
@@ -196,6 +206,16 @@ impl Wants {
     }
 }
 
+/// Whether a write did nothing but owe the tenant a full run.
+fn only_owes(before: &Item, after: &Item) -> bool {
+    let others = |item: &Item| {
+        let mut item = item.clone();
+        item.remove("full_due");
+        item
+    };
+    others(before) == others(after)
+}
+
 /// The last occurrence that a head has had of those that an occurrence stands among.
 fn had_at_ms(head: &Item, occurrence: Occurrence) -> Option<u64> {
     let name = if occurrence.is_full {
@@ -246,10 +266,15 @@ pub(crate) fn is_left_to_rest(world: &World, tenant: &str, failed_in_a_row: u64)
     };
     let mirror = lock(&world.mirror);
     let mut checks = lock(&world.checks);
-    let starts = &mut checks.starts;
     if let Some(occurrence) = invocation.called_for.occurrence {
-        starts.left.insert((tenant.to_owned(), occurrence));
+        let left = &mut checks.starts.left;
+        left.insert((tenant.to_owned(), occurrence));
+        if occurrence.is_full {
+            let rested_ms = &mut checks.owed.rested_ms;
+            rested_ms.insert(tenant.to_owned(), invocation.began_ms);
+        }
     }
+    let starts = &checks.starts;
     let failed = starts.failed.get(tenant).map(|it| it.0);
     let until_ms = starts.rests_until_ms(tenant).unwrap_or_default();
     drop(checks);

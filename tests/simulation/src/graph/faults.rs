@@ -265,6 +265,10 @@ fn fault(world: &World, endpoint: Endpoint, is_next: bool) -> Fault {
             1 => Fault::NoValue,
             _ => Fault::NullValue,
         },
+        4 if endpoint == Endpoint::GroupMembers && dice.per_mille(300) => {
+            // Somebody has deleted the group.
+            Fault::status_with(404, ErrorBody::Graph)
+        }
         4..=6 if matches!(endpoint, Endpoint::Users | Endpoint::GroupMembers) => {
             list_fault(world, is_next)
         }

@@ -15,7 +15,7 @@ use rollcall_graph_emulator::{Answer, Delivery, Endpoint, Fault, FaultRule, Matc
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::checks::isolation;
+use crate::checks::{isolation, plans};
 use crate::lambda::{Invocation, Moment};
 use crate::provider;
 use crate::world::{World, lock};
@@ -53,6 +53,7 @@ async fn exchange(world: &Arc<World>, request: Request) -> Result<Received, Lost
     let tenant = tenant_of(world, invocation.as_deref(), &request);
     if let Some(invocation) = &invocation {
         isolation::asks(world, invocation, &request);
+        plans::asks_graph(world, invocation);
     }
     let is_next = request
         .url()

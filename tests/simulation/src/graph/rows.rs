@@ -10,6 +10,9 @@ pub(super) fn mark(endpoint: Endpoint, fault: &Fault) -> &'static str {
             status: 400 | 401, ..
         } if endpoint == Endpoint::Token => "Graph: a login refused for good",
         Fault::Status { .. } if endpoint == Endpoint::Token => "Graph: a login not answered",
+        Fault::Status { status: 404, .. } if endpoint == Endpoint::GroupMembers => {
+            "Graph: a group that is not there"
+        }
         Fault::Status { status: 404, .. } => "Graph: a 404 with another code",
         Fault::Status {
             status: 429,
