@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::ids::RunRef;
-use rollcall_core::run::{FailReason, RunState};
+use rollcall_core::run::{FailReason, RunMode, RunState};
 use rollcall_end_to_end::lost::Lost;
-use rollcall_end_to_end::{World, sqs_event};
+use rollcall_end_to_end::{Handler, World, sqs_event};
 use rollcall_graph_emulator::{Paging, Population};
 use rollcall_store::{AcquiredBatch, BatchResult, StoreError, Usage, UserWrite};
 use rollcall_sync::App;
@@ -256,6 +256,34 @@ async fn a_run_that_its_tenants_head_does_not_name_fails() {
     assert_eq!(
         run_step(&world, &world.app, &run, true).await,
         RunState::Failed
+    );
+    all_active(&world).await;
+}
+
+/// Runs are kept for three months. Where no sweeper comes for longer, the head names one that is gone, which every
+/// start would join for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_active_run_that_has_expired_is_forgotten_by_the_sweeper_and_the_next_one_is_full() {
+    let world = world().await;
+    let run = world.start_run(&world.app).await.unwrap();
+    let gone = world.aws.dynamodb().delete_item();
+    let number = format!("{:010}", run.run);
+    gone.table_name("coordination")
+        .key("pk", AttributeValue::S("run#contoso".into()))
+        .key("sk", AttributeValue::S(number))
+        .send()
+        .await
+        .unwrap();
+    world
+        .call(Handler::Finalizer, json!({ "schedule": "sweep" }))
+        .await
+        .unwrap();
+    rename_everybody(&world, 1);
+    let next = world.sync_in(RunMode::Delta).await.unwrap();
+    assert!(next.run.run > run.run);
+    assert_eq!(
+        (next.mode, next.state),
+        (RunMode::Full, RunState::Completed)
     );
     all_active(&world).await;
 }

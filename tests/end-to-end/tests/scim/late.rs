@@ -1,9 +1,13 @@
 //! Requests without an answer, and those that come late.
 
+use std::collections::BTreeSet;
+
+use rollcall_core::by_hand::Decision;
 use rollcall_end_to_end::scim::ScimMeets;
 use rollcall_end_to_end::{Handler, TENANT, call_once, sqs_event};
 use rollcall_store::SCIM_LEASE_MS;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{HOUR_MS, Provided, Slow};
 
@@ -121,4 +125,43 @@ async fn a_telling_whose_time_is_up_is_gone_on_with_at_once() {
     it.pass(HOUR_MS);
     it.tell().await;
     it.equals().await;
+}
+
+/// Each telling would begin with those who changed since the last one, and never come to the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_changes_between_all_tellings_keeps_nobody_from_being_told_of() {
+    const TELLINGS_MAX: u64 = 24;
+    let it = Provided::start(100).await;
+    it.provider.is_down(true);
+    it.world.sync().await.unwrap();
+    it.provider.is_down(false);
+    let on = it.world.active().await.unwrap();
+    let mut known = BTreeSet::new();
+    for telling in 1..=TELLINGS_MAX {
+        let slow = it
+            .world
+            .ambient
+            .with_clock(Slow((telling * HOUR_MS).into()));
+        let event = sqs_event(&json!({ "tell": TENANT }));
+        let answer = call_once(it.world.app_at(&slow), Handler::Finalizer, event).await;
+        assert_eq!(answer.unwrap(), json!({ "batchItemFailures": [] }));
+        for account in it.provider.accounts().await.unwrap() {
+            let id: Uuid = account["externalId"].as_str().unwrap().parse().unwrap();
+            let is_on = account["active"] == true;
+            known.insert(id);
+            it.decide(
+                id,
+                if is_on {
+                    Decision::Deactivate
+                } else {
+                    Decision::Activate
+                },
+            )
+            .await;
+        }
+        if known.len() == on {
+            return;
+        }
+    }
+    panic!("{} of {on} were told of", known.len());
 }
