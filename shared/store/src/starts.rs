@@ -222,9 +222,9 @@ impl Store {
         let mut head = Changes::new();
         let wants_full = mode == RunMode::Full && {
             let record = self.run(active).await?;
-            // The plan that a person approved looks at nobody else.
+            // The plan that a person approved looks at nobody else; and of a run that cannot be read nobody knows.
             let looks_at_all = |it: RunRecord| it.mode == RunMode::Full && it.approved.is_none();
-            !record.is_none_or(looks_at_all)
+            !record.is_some_and(looks_at_all)
         };
         if wants_full {
             head = owing_full(head);

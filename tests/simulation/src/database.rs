@@ -160,9 +160,14 @@ fn update(
 ) -> Result<Vec<u8>, DynoxideError> {
     let request: UpdateItemRequest = parsed(body)?;
     let (table, key) = (request.table_name.clone(), request.key.clone());
+    let tells_all = request.return_values.as_deref() == Some("ALL_NEW");
     let answer = world.database.update_item(request)?;
     let place = Place::of(&table, &key);
-    if let Some(after) = read_back(&world.database, &table, key)? {
+    let after = match &answer.attributes {
+        Some(after) if tells_all => Some(after.clone()),
+        _ => read_back(&world.database, &table, key)?,
+    };
+    if let Some(after) = after {
         world.applied(vec![(place, after)], invocation);
     }
     written(&answer)

@@ -14,6 +14,9 @@ use crate::stream::tenant_of;
 use crate::tenants::SimTenant;
 use crate::world::{World, lock};
 
+/// What a write of somebody who is off has in it.
+const OFF: &[u8] = b"\"INACTIVE\"";
+
 tokio::task_local! {
     static PERSON: ();
 }
@@ -129,6 +132,10 @@ pub(crate) fn read_users(request: &[u8]) -> Vec<Place> {
 
 /// The users whom a transaction has just switched off: they call.
 pub(crate) fn switched_off(world: &World, request: &[u8]) -> Vec<Place> {
+    // Most transactions switch nobody off, and to parse them is a fiftieth of a seed's time.
+    if !request.windows(OFF.len()).any(|it| it == OFF) {
+        return Vec::new();
+    }
     let directory = Table::Directory.name();
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
     let actions = request["TransactItems"].as_array().cloned();

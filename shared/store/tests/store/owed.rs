@@ -1,7 +1,7 @@
 //! Full runs that are owed, and names in a tenant's head of what has expired.
 
 use rollcall_core::run::RunMode;
-use rollcall_store::{DueRun, Named};
+use rollcall_store::{DueRun, Named, StartedRun};
 
 use crate::reverts::Bad;
 use crate::world::{World, head_key, n, run_key};
@@ -60,6 +60,22 @@ async fn a_full_run_that_falls_into_a_rest_is_owed_and_a_delta_run_is_not() {
         let due = world.store.start_due_run(&tenant, fires, 1_000);
         let due = due.await.unwrap();
         assert!(matches!(due, DueRun::Rests { .. }), "{due:?}");
+        assert_eq!(owes_full(&world).await, is_owed, "{fires:?}");
+    }
+}
+
+// Seed 67805 of the simulation: the active run read as if it were not there.
+#[tokio::test]
+async fn a_full_run_that_meets_one_that_cannot_be_read_is_owed() {
+    let world = World::start().await;
+    completes(&world).await;
+    let tenant = world.tenant("t").await;
+    world.set(&head_key("t"), "active_run", n(9)).await;
+    for (fires, is_owed) in [(RunMode::Delta, false), (RunMode::Full, true)] {
+        let due = world.store.start_due_run(&tenant, fires, 1_000);
+        let due = due.await.unwrap();
+        let met = matches!(&due, DueRun::Due(StartedRun::AlreadyActive(run)) if run.run == 9);
+        assert!(met, "{due:?}");
         assert_eq!(owes_full(&world).await, is_owed, "{fires:?}");
     }
 }
