@@ -28,9 +28,9 @@ use crate::world::{World, lock};
 pub(crate) const ATTEMPT_MS_MAX: u64 = 5_000;
 
 /// What the key of a plan begins with.
-const PLAN: &[u8] = b"\"plan#";
+const PLAN: &str = "\"plan#";
 /// The state of a batch that is revoked.
-const REVOKED: &[u8] = b"\"REVOKED\"";
+const REVOKED: &str = "\"REVOKED\"";
 
 /// An answer of a service: status and body.
 pub(crate) type Reply = (u16, Vec<u8>);
@@ -109,9 +109,10 @@ async fn exchange(
     let invocation = Invocation::current();
     let writes = matches!(operation.as_str(), "UpdateItem" | "TransactWriteItems");
     if let Some(invocation) = &invocation {
-        let names = |part: &[u8]| body.windows(part.len()).any(|it| it == part);
-        invocation.calls_dynamo(writes, names(PLAN) || names(REVOKED));
-        isolation::touches(world, invocation, &body);
+        let text = String::from_utf8_lossy(&body);
+        let names_plan = text.contains(PLAN) || text.contains(REVOKED);
+        invocation.calls_dynamo(writes, names_plan);
+        isolation::touches(world, invocation, &text);
         invocation.step(world, Moment::Before, writes).await;
     }
     let fault = match &invocation {

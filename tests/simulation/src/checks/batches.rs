@@ -1,6 +1,7 @@
 //! Batches and pages: who works on what, and that the list is whole.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rollcall_core::batch::{BatchEvent, BatchState, next_batch_state};
 use rollcall_core::ids::{IdKey, RunRef};
@@ -133,7 +134,7 @@ impl Look<'_> {
         generation: u64,
         page: u64,
         digest: &str,
-    ) -> Result<PagePayload, String> {
+    ) -> Result<Arc<PagePayload>, String> {
         let pk = format!("page#{}#{}", run.0, run.1);
         let prefix = format!("{generation:03}#{page:06}#{digest}#");
         let parts = self.mirror.range(Table::Coordination, &pk, &prefix);
@@ -143,7 +144,12 @@ impl Look<'_> {
         if PageDigest::of(&whole).as_str() != digest {
             return Err(format!("page {page} is not the one that was committed"));
         }
-        PagePayload::decode(&whole).map_err(|error| error.to_string())
+        match self.checks.read.get(digest) {
+            Some(read) => Ok(Arc::clone(read)),
+            None => Ok(Arc::new(
+                PagePayload::decode(&whole).map_err(|error| error.to_string())?,
+            )),
+        }
     }
 
     /// Whom a run saw, in any generation.
@@ -154,7 +160,7 @@ impl Look<'_> {
             let of = |name| number(batch, name).unwrap_or_default();
             let digest = text(batch, "digest");
             let payload = self.payload(run, of("generation"), of("page"), digest)?;
-            seen.extend(payload.seen);
+            seen.extend(&payload.seen);
             // Who is told to be removed is not seen.
             let there = payload.changed.iter().filter(|it| !it.user.is_removal());
             seen.extend(there.map(|it| IdKey::of(named, it.user.id()).seen_key()));

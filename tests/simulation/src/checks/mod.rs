@@ -20,6 +20,9 @@ pub(crate) mod told;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use rollcall_core::page::PagePayload;
 
 use crate::item::{Item, Place, Table, number, text};
 use crate::lambda::{Function, Invocation};
@@ -53,6 +56,8 @@ pub(crate) struct Checks {
     completed: HashMap<String, Vec<u64>>,
     /// What the pages of each run hold.
     pages: HashMap<RunKey, Pages>,
+    /// What was read of each page, by the digest of its bytes: unpacking is the dearest part of a check.
+    read: HashMap<String, Arc<PagePayload>>,
     /// Who was seen disabled, and may be on all the same at the end.
     kept_on: BTreeSet<(RunKey, String)>,
     /// What started each tenant's runs, and how they ended.

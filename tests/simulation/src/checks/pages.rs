@@ -1,6 +1,7 @@
 //! Pages: each is what Graph answered, whole, and where somebody comes again it is marked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use rollcall_core::delta::DeltaUser;
 use rollcall_core::ids::{IdKey, RunRef, TenantId};
@@ -73,6 +74,8 @@ impl Look<'_> {
         let Ok(payload) = PagePayload::decode(whole) else {
             return self.violate(WHOLE, &format!("{} cannot be read", change.place));
         };
+        let payload = Arc::new(payload);
+        self.checks.read.insert(digest, Arc::clone(&payload));
         let served = self.is_what_graph_served(run, change, &payload, page == FIRST_PAGE);
         self.goes_on_in_no_generation_that_was_left(run, generation, change);
         self.is_no_list_of_nulls(run, generation, served);
