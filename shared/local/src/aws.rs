@@ -63,7 +63,7 @@ impl LocalAws {
         let emulator = SqsEmulator::start(clients::REGION, ambient).await?;
         let sqs = clients::sqs(emulator.endpoint_url());
         Ok(Self {
-            dynamodb: clients::dynamodb(&database.endpoint_url),
+            dynamodb: clients::dynamodb_client(&database.endpoint_url),
             queues: Queues::create(&sqs, settings).await?,
             sqs,
             emulator,

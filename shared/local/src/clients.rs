@@ -19,7 +19,7 @@ const ATTEMPTS_MAX: u32 = 3;
 const ATTEMPT_MS_MAX: u64 = 30_000;
 
 /// A DynamoDB client for an endpoint.
-pub(crate) fn dynamodb(endpoint_url: &str) -> aws_sdk_dynamodb::Client {
+pub fn dynamodb_client(endpoint_url: &str) -> aws_sdk_dynamodb::Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::from_static(REGION))

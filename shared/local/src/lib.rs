@@ -27,6 +27,7 @@ mod source;
 mod triggers;
 
 pub use aws::LocalAws;
+pub use clients::dynamodb_client;
 pub use error::{LocalError, TriggerError};
 pub use function::{Answer, Function, function};
 pub use queues::{LocalSettings, Queue, QueueSettings, Queues};

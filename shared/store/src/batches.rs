@@ -29,6 +29,14 @@ pub(crate) const TRANSACTION_ACTIONS_MAX: usize = 100;
 /// batches have many candidates.
 const LOOKED_AT_ONCE: i32 = 50;
 
+/// How many batches are over, before one that is open.
+#[derive(Debug, Default)]
+pub(crate) struct Over {
+    pub(crate) count: u32,
+    /// Whether there is one that is open.
+    pub(crate) then_open: bool,
+}
+
 /// A batch as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchRecord {
@@ -177,33 +185,45 @@ impl Store {
         Ok(batches)
     }
 
-    /// Whether a batch of a generation is open. It looks from the last page to the first, and no further
-    /// than to one that is: batches end in about the order of their pages. Good to wake somebody by, and no more:
-    /// an empty list has no open batch. What is proven compares the list with the seal.
+    /// Whether a batch of a generation is open. Good to wake somebody by, and no more: an empty list has no open
+    /// batch. What is proven compares the list with the seal.
     ///
     /// # Errors
     /// [`StoreError`] as DynamoDB answers.
     pub async fn has_open_batch(&self, run: &RunRef, generation: u32) -> Result<bool, StoreError> {
+        let over = self.over_from_the_last(run, generation, None).await?;
+        Ok(over.then_open)
+    }
+
+    /// The batches of a generation, or of its pages before one, that are over: from the last page to the first, and no
+    /// further than to one that is open. Batches end in about the order of their pages, so that one is near.
+    pub(crate) async fn over_from_the_last(
+        &self,
+        run: &RunRef,
+        generation: u32,
+        before: Option<u32>,
+    ) -> Result<Over, StoreError> {
         let partition = keys::batches_partition(run);
         let prefix = keys::generation_prefix(generation);
         let range = Range {
             prefix: Some(&prefix),
             page_max: Some(LOOKED_AT_ONCE),
             backward: true,
+            after: before.map(|page| keys::batch(run, generation, page)),
             ..Range::of(Table::Coordination, &partition)
         };
-        let mut is_open = false;
+        let mut over = Over::default();
         self.query_until(range, |item| {
             let state: BatchState = Row(item).named("state")?;
-            is_open = state.is_open();
-            Ok(if is_open {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
+            if state.is_open() {
+                over.then_open = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            over.count += 1;
+            Ok(ControlFlow::Continue(()))
         })
         .await?;
-        Ok(is_open)
+        Ok(over)
     }
 
     /// Reports a batch as done.

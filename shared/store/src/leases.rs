@@ -347,13 +347,9 @@ impl Store {
         generation: u32,
         page: u32,
     ) -> Result<bool, StoreError> {
-        let batches = self.batches(run, Some(generation)).await?;
-        let closed = batches
-            .iter()
-            .filter(|batch| batch.page < page && !batch.state.is_open())
-            .count();
-        // Compared with how many there are, so that a list that reads empty is no "all closed".
-        Ok((closed as u64) < u64::from(page.saturating_sub(1)))
+        let over = self.over_from_the_last(run, generation, Some(page)).await?;
+        // Compared with how many there are, so that a list that reads empty is no "all over".
+        Ok(over.count < page.saturating_sub(1))
     }
 
     /// Keeps a batch's lease for another term.

@@ -43,6 +43,8 @@ pub(crate) struct Range<'a> {
     pub(crate) page_max: Option<i32>,
     /// From the last key to the first.
     pub(crate) backward: bool,
+    /// The key before the first that is read, in the order in which they are; for whoever reads more than one answer.
+    pub(crate) after: Option<Key>,
 }
 
 impl<'a> Range<'a> {
@@ -57,6 +59,7 @@ impl<'a> Range<'a> {
             consistency: Consistency::Strong,
             page_max: None,
             backward: false,
+            after: None,
         }
     }
 }
@@ -98,7 +101,7 @@ impl Store {
         range: Range<'_>,
         mut take: impl FnMut(&Item) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        let mut start: Option<Item> = None;
+        let mut start = range.after.as_ref().map(Key::item);
         for _ in 0..QUERY_PAGES_MAX {
             let answer = self.query_page(&range, start.take()).await?;
             for item in &answer.items {

@@ -1,12 +1,14 @@
 //! Who gets a lease, and when.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_core::batch::BatchState;
 use rollcall_core::ids::RunRef;
 use rollcall_core::run::RunState;
 use rollcall_store::{AcquiredBatch, AcquiredRun, ChainEnd, RunStep, StoreError};
 
 use crate::values::{created, last_page, page_before_others};
-use crate::world::{LEASE_MS, START_MS, World, commit};
+use crate::wire::Wire;
+use crate::world::{LEASE_MS, START_MS, World, batch_key, commit, n, s};
 
 #[tokio::test]
 async fn a_runs_lease_is_exclusive_until_it_lapses_and_each_grant_has_a_higher_token() {
@@ -179,4 +181,49 @@ async fn a_lease_of_one_run_is_none_of_another() {
     assert_eq!(world.store.keep_batch(&mine).await, Ok(()));
     let lost = world.store.keep_batch(&theirs).await;
     assert_eq!(lost, Err(StoreError::LostLease));
+}
+
+#[tokio::test]
+async fn a_batch_that_shows_somebody_again_waits_until_each_earlier_one_is_over_and_none_is_missing()
+ {
+    let world = World::start().await;
+    let run = world.draining("t", &["a"]).await;
+    let (_, first) = world.items_of("batch").await.remove(0);
+    let put = async |page: u32, state: BatchState, repeats: bool| {
+        let mut copy = first.clone();
+        copy.insert("sk".into(), s(&batch_key(run.run(), 1, page).1));
+        copy.insert("page".into(), n(page.into()));
+        copy.insert("state".into(), s(state.name()));
+        copy.insert("repeats".into(), AttributeValue::Bool(repeats));
+        world.put(copy).await;
+    };
+    // More than one look has.
+    let last = 62;
+    for page in (2..last).filter(|page| *page != 30) {
+        put(page, BatchState::Done, false).await;
+    }
+    put(last, BatchState::Pending, true).await;
+    let wire = Wire::default();
+    let acquire = async || {
+        let store = world.store_on(&wire);
+        store.acquire_batch(run.run(), 1, last, "w").await.unwrap()
+    };
+    put(last - 1, BatchState::Leased, false).await;
+    assert!(matches!(acquire().await, AcquiredBatch::Waits));
+    // It looks no further than to one that is open.
+    assert_eq!(wire.sent("Query"), 1);
+    put(last - 1, BatchState::Revoked, false).await;
+    put(30, BatchState::Done, false).await;
+    assert!(
+        matches!(acquire().await, AcquiredBatch::Waits),
+        "page 1 is open"
+    );
+    put(1, BatchState::Done, false).await;
+    world.lose(&batch_key(run.run(), 1, 30)).await;
+    assert!(
+        matches!(acquire().await, AcquiredBatch::Waits),
+        "page 30 is missing"
+    );
+    put(30, BatchState::Done, false).await;
+    assert!(matches!(acquire().await, AcquiredBatch::Granted(..)));
 }
