@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contest::{Contestant, Outcome};
 use crate::emulated::{Emulated, Size};
+use crate::process::Held;
 use crate::ran::Ran;
 use crate::stack::{Binaries, Stack};
 
@@ -59,8 +60,8 @@ pub struct Bench<'a> {
     pub binaries: &'a Binaries,
     /// The floor and the peers.
     pub readers: &'a [Contestant],
-    /// The size of each environment in bytes, if the kernel is to hold it to that.
-    pub bytes_max: Option<u64>,
+    /// What the kernel holds each environment to.
+    pub held: Held,
     /// Whether only a first and an unchanged sync are measured.
     pub short: bool,
 }
@@ -87,14 +88,9 @@ impl Bench<'_> {
             take(read(&mut emulated, size, reader).await?)?;
         }
         let mut stack = Stack::start(&emulated.access, self.binaries.clone()).await?;
-        if let Some(bytes) = self.bytes_max {
-            stack.limit(bytes);
-        }
+        stack.hold(self.held);
         let done = "COMPLETED";
         take(sync(&stack, &mut emulated, size, FIRST, done).await?)?;
-        if !self.short {
-            take(write_again(&stack, size).await?)?;
-        }
         take(sync(&stack, &mut emulated, size, "unchanged", done).await?)?;
         if !self.short {
             emulated.change("rename", RENAMED_ONE_IN).await?;
@@ -108,6 +104,26 @@ impl Bench<'_> {
         }
         emulated.end().await
     }
+}
+
+/// Measures a first sync beside its bare writes, with everybody on a processor of their own but for what stands for
+/// AWS: that has the other one for itself, if this program was started on it.
+///
+/// # Errors
+/// As [`Bench::measure`].
+pub async fn measure_writes(
+    program: &Path,
+    binaries: &Binaries,
+    size: Size,
+    others: Held,
+    mut take: impl FnMut(Row) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut emulated = Emulated::start_held(program, size, others).await?;
+    let mut stack = Stack::start(&emulated.access, binaries.clone()).await?;
+    stack.hold(others);
+    take(sync(&stack, &mut emulated, size, FIRST, "COMPLETED").await?)?;
+    take(write_again(&stack, program, size).await?)?;
+    emulated.end().await
 }
 
 async fn read(emulated: &mut Emulated, size: Size, reader: &Contestant) -> anyhow::Result<Row> {
@@ -130,16 +146,16 @@ async fn read(emulated: &mut Emulated, size: Size, reader: &Contestant) -> anyho
     })
 }
 
-async fn write_again(stack: &Stack, size: Size) -> anyhow::Result<Row> {
-    let written = stack.write_again().await?;
+async fn write_again(stack: &Stack, program: &Path, size: Size) -> anyhow::Result<Row> {
+    let (written, used) = stack.write_again(program).await?;
     Ok(Row {
         users: size.users,
         delay_ms: size.delay_ms,
         who: WRITER.to_owned(),
         what: FIRST.to_owned(),
         wall_ms: written.wall_ms,
-        cpu_ms: written.used.cpu_ms,
-        peak_kib: written.used.peak_kib,
+        cpu_ms: used.cpu_ms,
+        peak_kib: used.peak_kib,
         requests: 0,
         ran: None,
     })

@@ -1,6 +1,7 @@
 //! Microsoft Graph, emulated in a process of its own: the process, and the handle on it.
 
 use std::io::{BufRead, Write};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use rollcall_ambient::Ambient;
@@ -10,10 +11,9 @@ use rollcall_graph_emulator::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::process::{Talker, Used};
+use crate::process::{Held, Talker, Used};
 
 /// How long the emulator may take to make a million people, or to look through them, in milliseconds.
 const ANSWER_MS_MAX: u64 = 120_000;
@@ -68,8 +68,16 @@ impl Emulated {
     ///
     /// # Errors
     /// When it does not start.
-    pub async fn start(bench: &std::path::Path, size: Size) -> anyhow::Result<Self> {
-        let mut command = Command::new(bench);
+    pub async fn start(bench: &Path, size: Size) -> anyhow::Result<Self> {
+        Self::start_held(bench, size, Held::default()).await
+    }
+
+    /// The same, held by the kernel.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_held(bench: &Path, size: Size, held: Held) -> anyhow::Result<Self> {
+        let mut command = held.command(bench);
         command.args(["emulate", "--users", &size.users.to_string()]);
         command.args(["--page", &size.page.to_string()]);
         command.args(["--delay-ms", &size.delay_ms.to_string()]);

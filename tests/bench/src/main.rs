@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use rollcall_bench::cases::Bench;
+use rollcall_bench::cases::{Bench, measure_writes};
 use rollcall_bench::emulated::{Access, Size};
 use rollcall_bench::floor::Depth;
+use rollcall_bench::process::Held;
 use rollcall_bench::results::{Machine, Results};
 use rollcall_bench::stack::Binaries;
-use rollcall_bench::{contest, emulated, faults, floor};
+use rollcall_bench::{contest, emulated, faults, floor, writes};
 
 // What stands for DynamoDB is in this process. With the system's allocator it takes half as long again, and the more
 // the larger the tenant: it is not to be what a first sync is measured by.
@@ -22,6 +23,8 @@ const FAULTS_SIZE: Size = Size {
     page: 300,
     delay_ms: 0,
 };
+/// Where everybody is whose time is not that of what stands for AWS, when the writes are measured.
+const OTHERS_PROCESSOR: usize = 1;
 /// The most users that Graph puts on a page.
 const PAGE: usize = 999;
 
@@ -36,6 +39,8 @@ struct Cli {
 enum Command {
     /// Measure, and add the figures to a file of results
     Run(Run),
+    /// Measure a first sync beside its bare writes; to be started on the first processor alone
+    Writes(Writes),
     /// Do the faults of Graph to everybody, and add the table to a file of results
     Faults(With),
     /// Write the tables of a file of results into a page, and draw its picture
@@ -62,6 +67,14 @@ enum Command {
     /// Be a bare loop
     #[command(hide = true)]
     Floor { depth: Depth },
+    /// Be a writer
+    #[command(hide = true)]
+    Write {
+        #[arg(long)]
+        from: String,
+        #[arg(long)]
+        to: String,
+    },
 }
 
 /// Who takes part, and where the figures go.
@@ -96,10 +109,24 @@ struct Run {
     short: bool,
 }
 
+#[derive(Debug, Args)]
+struct Writes {
+    /// The folder of the functions' binaries
+    #[arg(long)]
+    binaries: PathBuf,
+    /// The file of results; what it has of the same case is replaced
+    #[arg(long)]
+    results: PathBuf,
+    /// Sizes of tenants
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
+    users: Vec<usize>,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(run) => measure(&run).await,
+        Command::Writes(it) => do_writes(&it).await,
         Command::Faults(with) => do_faults(&with).await,
         Command::Tell {
             results,
@@ -122,6 +149,7 @@ async fn main() -> anyhow::Result<()> {
             let with_ids = variable("BENCH_WITH_IDS").is_ok_and(|it| !it.is_empty());
             floor::run(access()?, depth, with_ids).await
         }
+        Command::Write { from, to } => writes::run(&from, &to).await,
     }
 }
 
@@ -139,7 +167,10 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
         program: &program,
         binaries: &binaries,
         readers: &readers,
-        bytes_max: run.megabytes_max.map(|megabytes| megabytes << 20),
+        held: Held {
+            bytes_max: run.megabytes_max.map(|megabytes| megabytes << 20),
+            processor: None,
+        },
         short: run.short,
     };
     let mut results = Results::read_or_new(&run.with.results)?;
@@ -157,6 +188,34 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
             };
             bench.measure(size, take).await?;
         }
+    }
+    Ok(())
+}
+
+async fn do_writes(measured: &Writes) -> anyhow::Result<()> {
+    // What a process may run on counts, not what the machine has.
+    if std::thread::available_parallelism()?.get() > 1 {
+        bail!(
+            "what stands for AWS is to have the first processor for itself: start it by `taskset --cpu-list 0`"
+        );
+    }
+    let others = Held {
+        bytes_max: None,
+        processor: Some(OTHERS_PROCESSOR),
+    };
+    let (program, binaries) = (std::env::current_exe()?, binaries(&measured.binaries));
+    let mut results = Results::read_or_new(&measured.results)?;
+    for &users in &measured.users {
+        let size = Size {
+            users,
+            page: PAGE,
+            delay_ms: 0,
+        };
+        let take = |row| {
+            results.put_writes(row);
+            results.write(&measured.results)
+        };
+        measure_writes(&program, &binaries, size, others, take).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cases::{FIRST, OURS, Row, WRITER};
+use crate::cases::{FIRST, OURS, Row};
 use crate::results::Results;
 
 const WIDTH: u64 = 760;
@@ -14,10 +14,11 @@ const TOP: u64 = 48;
 /// The largest tenant that everybody read: who took how much processor time.
 #[must_use]
 pub fn draw(results: &Results) -> String {
-    let with_graph = || results.rows.iter().filter(|row| row.who != WRITER);
-    let read_by =
-        |users: usize| with_graph().filter(move |row| row.users == users && row.delay_ms == 0);
-    let of_peers = with_graph().filter(|row| row.who != OURS);
+    let read_by = |users: usize| {
+        let rows = results.rows.iter();
+        rows.filter(move |row| row.users == users && row.delay_ms == 0)
+    };
+    let of_peers = results.rows.iter().filter(|row| row.who != OURS);
     let most = |users: usize| read_by(users).filter(|row| row.who != OURS).count();
     // Those with a limit on the size leave the largest tenants to the others.
     let users = of_peers

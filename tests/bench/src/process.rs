@@ -1,6 +1,7 @@
 //! Processes: what one has used so far, by the kernel's own books, and talking to one in lines.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -63,6 +64,35 @@ pub fn used(pid: u32) -> anyhow::Result<Used> {
         cpu_ms: (ticks(USER_TIME)? + ticks(SYSTEM_TIME)?) * MS_PER_TICK,
         peak_kib: peak.context("/proc/PID/status has no VmHWM")?.parse()?,
     })
+}
+
+/// What the kernel holds a process to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Held {
+    /// At most so many bytes of data (`RLIMIT_DATA`).
+    pub bytes_max: Option<u64>,
+    /// One processor of the machine.
+    pub processor: Option<usize>,
+}
+
+impl Held {
+    /// A program that is held so: by `taskset` and `prlimit` of util-linux, for only a program of its own can set
+    /// either, or unsafe code.
+    #[must_use]
+    pub fn command(self, program: &Path) -> Command {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(processor) = self.processor {
+            let processor = processor.to_string().into();
+            words.extend(["taskset".into(), "--cpu-list".into(), processor]);
+        }
+        if let Some(bytes) = self.bytes_max {
+            words.extend(["prlimit".into(), format!("--data={bytes}").into()]);
+        }
+        words.push(program.into());
+        let mut command = Command::new(words.remove(0));
+        command.args(words);
+        command
+    }
 }
 
 /// A process that says one JSON object a line, and may be asked for more. It ends when its input does,
@@ -154,6 +184,19 @@ impl Talker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_held_to_its_processor_and_then_to_its_size() {
+        let held = Held {
+            bytes_max: Some(7),
+            processor: Some(1),
+        };
+        let command = format!("{:?}", held.command(Path::new("/a")).as_std());
+        let wanted = r#""taskset" "--cpu-list" "1" "prlimit" "--data=7" "/a""#;
+        assert_eq!(command, wanted);
+        let free = Held::default().command(Path::new("/a"));
+        assert_eq!(format!("{:?}", free.as_std()), r#""/a""#);
+    }
 
     #[test]
     fn this_process_has_a_size_and_two_parts_have_the_larger_one() {

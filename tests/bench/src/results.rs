@@ -60,6 +60,8 @@ pub struct Results {
     pub machine: Machine,
     /// The measurements.
     pub rows: Vec<Row>,
+    /// Those of a first sync beside its bare writes, AWS on a processor of its own.
+    pub writes: Vec<Row>,
     /// Those of functions that were held to a size.
     pub held_to: Vec<(u64, Row)>,
     /// The faults.
@@ -94,6 +96,12 @@ impl Results {
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = format!("{}\n", serde_json::to_string_pretty(self)?);
         std::fs::write(path, text).with_context(|| path.display().to_string())
+    }
+
+    /// Takes a measurement of the writes, in place of an earlier one of the same.
+    pub fn put_writes(&mut self, row: Row) {
+        self.writes.retain(|it| !it.is_of(&row));
+        self.writes.push(row);
     }
 
     /// Takes a measurement, in place of an earlier one of the same.

@@ -20,11 +20,11 @@ use rollcall_local::{Function, function};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::process::{Used, used};
+use crate::process::{Held, Used, used};
 
 /// How many events may wait for an environment. An event source hands over no more than it has calls.
 const EVENTS_MAX: usize = 64;
@@ -40,8 +40,8 @@ pub struct Spec {
     pub environments: usize,
     /// When an invocation is cut off, in milliseconds.
     pub ms_max: u64,
-    /// The size of each environment in bytes, if the kernel is to hold it to that (`RLIMIT_DATA`).
-    pub bytes_max: Option<u64>,
+    /// What the kernel holds each environment to.
+    pub held: Held,
 }
 
 /// What a function has used.
@@ -199,16 +199,8 @@ fn environment(
     log: &Path,
 ) -> anyhow::Result<Child> {
     let log = File::create(log)?;
-    // `prlimit` of util-linux: a limit can only be set by a program of its own, or by unsafe code.
-    let mut command = match spec.bytes_max {
-        None => Command::new(&spec.binary),
-        Some(bytes) => {
-            let mut command = Command::new("prlimit");
-            command.arg(format!("--data={bytes}")).arg(&spec.binary);
-            command
-        }
-    };
-    command
+    spec.held
+        .command(&spec.binary)
         .env_clear()
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .env("AWS_LAMBDA_RUNTIME_API", api)

@@ -22,10 +22,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::emulated::Access;
-use crate::process::used;
+use crate::process::{Held, Talker, Used, used};
 use crate::ran::Ran;
 use crate::runtime::{Runtime, Spec};
-use crate::writes::{self, Written};
+use crate::writes::Written;
 
 /// The tenant's name.
 const TENANT: &str = "bench";
@@ -44,6 +44,8 @@ const RUN_MS_MAX: u64 = 7_200_000;
 /// long before a look would cost what is measured.
 const LOOK_MS_FIRST: u64 = 10;
 const LOOKS_IN_ITS_TIME: u64 = 200;
+/// How long a writer may take to end once it has said what it wrote.
+const END_MS_MAX: u64 = 10_000;
 /// How often the environments are looked at.
 const WATCH_MS: u64 = 100;
 
@@ -67,7 +69,7 @@ pub struct Stack {
     binaries: Binaries,
     tenant: TenantId,
     secret: String,
-    bytes_max: Option<u64>,
+    held: Held,
     logs: TempDir,
 }
 
@@ -99,14 +101,14 @@ impl Stack {
             binaries,
             tenant: settings.id,
             secret: access.client_secret.clone(),
-            bytes_max: None,
+            held: Held::default(),
             logs: TempDir::new()?,
         })
     }
 
-    /// Holds each environment to a size from now on.
-    pub fn limit(&mut self, bytes_max: u64) {
-        self.bytes_max = Some(bytes_max);
+    /// Holds each environment, and whoever writes again, from now on.
+    pub fn hold(&mut self, held: Held) {
+        self.held = held;
     }
 
     /// A full run, by new environments.
@@ -169,16 +171,22 @@ impl Stack {
         Ok(ids)
     }
 
-    /// Writes what the tables hold into empty ones, and does nothing else.
+    /// Has this very program write what the tables hold into empty ones, and do nothing else.
     ///
     /// # Errors
     /// Whatever does not start, and DynamoDB's.
-    pub async fn write_again(&self) -> anyhow::Result<Written> {
+    pub async fn write_again(&self, bench: &Path) -> anyhow::Result<(Written, Used)> {
         let other = aws(&self.ambient).await?;
-        let (from, to) = (self.aws.dynamodb(), other.dynamodb());
-        let written = writes::again(from, to, &tables(), &self.ambient).await?;
+        let mut command = self.held.command(bench);
+        command.args(["write", "--from", self.aws.dynamodb_url()]);
+        command.args(["--to", other.dynamodb_url()]);
+        let mut writer = Talker::start("the writer", command)?;
+        let said = writer.hear(RUN_MS_MAX).await?;
+        let written = serde_json::from_value(said.context("the writer does not end")?)?;
+        let used = writer.used()?;
+        writer.end(END_MS_MAX).await?;
         other.shutdown().await;
-        Ok(written)
+        Ok((written, used))
     }
 
     /// Starts everything anew, lets something begin a run, and sees that to its end.
@@ -262,7 +270,7 @@ impl Stack {
                 binary: binary.to_owned(),
                 environments,
                 ms_max,
-                bytes_max: self.bytes_max,
+                held: self.held,
             };
             Runtime::start(&spec, &variables, self.logs.path(), self.ambient.clone()).await
         };
@@ -369,7 +377,7 @@ fn why(record: &RunRecord) -> Option<String> {
     }
 }
 
-fn tables() -> TableNames {
+pub(crate) fn tables() -> TableNames {
     TableNames {
         directory: "directory".into(),
         coordination: "coordination".into(),

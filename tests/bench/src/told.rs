@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cases::{FIRST, OURS, Row, WRITER};
+use crate::cases::{OURS, Row, WRITER};
 use crate::cost::{self, Cost};
 use crate::faults::{FaultRow, NO_ERROR};
 use crate::results::Results;
@@ -67,8 +67,7 @@ fn sides(results: &Results, delay_ms: u64) -> String {
          | users | who | what | time, s | × download | CPU, s | peak, MiB | requests to Graph |\n\
          |---:|---|---|---:|---:|---:|---:|---:|\n"
     );
-    let readers = results.rows.iter().filter(|row| row.who != WRITER);
-    for row in readers.filter(|row| row.delay_ms == delay_ms) {
+    for row in results.rows.iter().filter(|row| row.delay_ms == delay_ms) {
         let floor = results.row(row.users, delay_ms, DOWNLOAD, "reads all");
         let times = floor.map_or_else(
             || "–".to_owned(),
@@ -124,11 +123,13 @@ fn writes(results: &Results) -> String {
     let mut text = String::from(
         "### A first sync beside its bare writes\n\n\
          The same items, by as many writers as there are workers, into an emulated DynamoDB that is as empty: \
-         put if they are not there, read from no Graph, under no lease.\n\n\
+         put if they are not there, read from no Graph, under no lease. In both, what stands for AWS has one processor \
+         for itself, and everybody else shares another.\n\n\
          | users | bare writes, s | first sync, s | of it the writes |\n|---:|---:|---:|---:|\n",
     );
-    for bare in results.rows.iter().filter(|row| row.who == WRITER) {
-        let Some(first) = results.row(bare.users, bare.delay_ms, OURS, FIRST) else {
+    let measured = |who: &'static str| results.writes.iter().filter(move |row| row.who == who);
+    for bare in measured(WRITER) {
+        let Some(first) = measured(OURS).find(|row| row.users == bare.users) else {
             continue;
         };
         let _ = writeln!(

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use rollcall_ambient::Ambient;
+use rollcall_local::dynamodb_client;
 use rollcall_store::{Store, TableNames, WRITES_PER_TRANSACTION_MAX};
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use crate::process::{Used, used};
-use crate::stack::WORKERS;
+use crate::emulated::say;
+use crate::stack::{WORKERS, tables};
 
 /// What the sort of item that goes with each user's begins with.
 const JOURNAL: &str = "journal#";
@@ -21,22 +23,30 @@ type Item = HashMap<String, AttributeValue>;
 type Transaction = Vec<(String, Item)>;
 
 /// What the bare writes took.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Written {
     /// How many items.
     pub items: usize,
     /// From the first request to the last answer, in milliseconds.
     pub wall_ms: u64,
-    /// What the process used that writes and that stands for DynamoDB; its peak is of no use.
-    pub used: Used,
 }
 
-/// Writes, by as many as there are workers, what one stack's tables hold into the
-/// empty tables of another.
+/// The process: writes what one stack's tables hold into those of another, says what it took, and waits until its
+/// input ends.
 ///
 /// # Errors
-/// DynamoDB's.
-pub async fn again(
+/// DynamoDB's, or an output that is closed.
+pub async fn run(from: &str, to: &str) -> anyhow::Result<()> {
+    let (from, to) = (dynamodb_client(from), dynamodb_client(to));
+    let written = again(&from, &to, &tables(), &Ambient::system()).await?;
+    say(&serde_json::to_value(written)?)?;
+    // Whoever started this reads what was used, and then closes the input.
+    tokio::task::block_in_place(|| std::io::stdin().lines().count());
+    Ok(())
+}
+
+/// Writes by as many as there are workers.
+async fn again(
     from: &Client,
     to: &Client,
     tables: &TableNames,
@@ -51,7 +61,6 @@ pub async fn again(
         .into_iter()
         .partition(is_of_the_journal);
     let transactions = Arc::new(transactions(tables, users, journal, rest));
-    let before = used(std::process::id())?;
     let started_ms = ambient.now_ms();
     let mut writers = JoinSet::new();
     for nth in 0..WORKERS {
@@ -66,14 +75,9 @@ pub async fn again(
     while let Some(written) = writers.join_next().await {
         written??;
     }
-    let after = used(std::process::id())?;
     Ok(Written {
         items: transactions.iter().map(Vec::len).sum(),
         wall_ms: ambient.now_ms() - started_ms,
-        used: Used {
-            cpu_ms: after.cpu_ms - before.cpu_ms,
-            peak_kib: after.peak_kib,
-        },
     })
 }
 

@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use rollcall_ambient::Ambient;
-use rollcall_bench::cases::{Bench, OURS, Row, WRITER};
+use rollcall_bench::cases::{Bench, OURS, Row, WRITER, measure_writes};
 use rollcall_bench::contest::{Outcome, floor};
 use rollcall_bench::emulated::{Emulated, Size};
+use rollcall_bench::process::Held;
 use rollcall_bench::stack::{Binaries, Stack};
 
 const SIZE: Size = Size {
@@ -35,7 +36,7 @@ async fn every_case_of_a_tenant_is_measured_and_every_function_took_part() {
         program: bench(),
         binaries: &binaries,
         readers: &readers,
-        bytes_max: None,
+        held: Held::default(),
         short: false,
     };
     let mut rows: Vec<Row> = Vec::new();
@@ -63,7 +64,6 @@ async fn every_case_of_a_tenant_is_measured_and_every_function_took_part() {
     assert!(ran[0].write_units > 200.0 && ran[4].write_units > 20.0);
     // The pages, a login and what the system asks besides.
     let floor = rows.iter().find(|row| row.who != OURS).unwrap();
-    assert!(rows.iter().any(|row| row.who == WRITER && row.cpu_ms > 0));
     assert_eq!(floor.requests, 5);
     assert!(ours[1].requests > floor.requests);
     let idle = ran.iter().flat_map(|it| it.functions());
@@ -77,11 +77,31 @@ async fn the_bare_writes_are_every_user_with_his_image_and_what_the_run_left_bes
     let stack = Stack::start(&emulated.access, binaries()).await.unwrap();
     let (ran, _) = stack.sync().await.unwrap();
     assert_eq!(ran.changed, 200);
-    let written = stack.write_again().await.unwrap();
+    let (written, used) = stack.write_again(bench()).await.unwrap();
     // Four batches, their pages, the run, its settings, its plan, the head and the tenant.
     let besides = written.items - 2 * 200;
     assert!((10..30).contains(&besides), "{besides}");
+    assert!(used.peak_kib > 1_000);
     emulated.end().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_sync_is_measured_beside_its_bare_writes_with_everybody_on_one_processor() {
+    let mut rows: Vec<Row> = Vec::new();
+    let take = |row| {
+        rows.push(row);
+        Ok(())
+    };
+    let others = Held {
+        bytes_max: None,
+        processor: Some(0),
+    };
+    measure_writes(bench(), &binaries(), SIZE, others, take)
+        .await
+        .unwrap();
+    let who: Vec<_> = rows.iter().map(|row| row.who.as_str()).collect();
+    assert_eq!(who, [OURS, WRITER]);
+    assert!(rows.iter().all(|row| row.wall_ms > 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,6 +132,9 @@ async fn a_list_that_ends_early_costs_whoever_believes_it_and_not_us() {
 async fn a_function_that_is_held_to_too_small_a_size_ends_the_bench() {
     let emulated = Emulated::start(bench(), SIZE).await.unwrap();
     let mut stack = Stack::start(&emulated.access, binaries()).await.unwrap();
-    stack.limit(1 << 20);
+    stack.hold(Held {
+        bytes_max: Some(1 << 20),
+        processor: None,
+    });
     assert!(stack.sync().await.is_err());
 }
