@@ -184,6 +184,10 @@ impl SightingContext<'_> {
         if goes_off_later {
             // What makes the user INACTIVE is applied together with the status, by the finalizer:
             // while the plan waits, the user goes on being found as changed.
+            if implied == Implied::Inactive(Reason::OutOfScope) && user.account_enabled.is_some() {
+                // It is not what makes him so, and when he comes back no delta may tell it again.
+                next.account_enabled = user.account_enabled;
+            }
             return next;
         }
         next.account_enabled = user.account_enabled;

@@ -113,6 +113,33 @@ fn a_disabled_user_is_a_candidate_and_keeps_what_the_plan_will_change() {
 }
 
 #[test]
+fn who_left_the_scope_disabled_is_not_taken_for_enabled_by_a_delta_that_has_him_back() {
+    let (stored, scope) = (created(&user("a")), Scope::default());
+    let left = GraphUser {
+        account_enabled: Some(false),
+        ..guest("a")
+    };
+    let decision = context(&scope, 1, 4).decide(&left, Some(&stored));
+    assert_eq!(decision.candidate.unwrap().reason, Reason::OutOfScope);
+    let waits = decision.write.unwrap();
+    assert_eq!((waits.status, waits.in_scope), (Status::Active, true));
+    assert!(!is_unchanged(&left, &scope, Some(&waits.standing())));
+    let off = off(&waits, Reason::OutOfScope, 7, 1_000);
+    assert!(is_unchanged(&left, &scope, Some(&off.standing())));
+    let back = crate::delta::DeltaUser {
+        user_type: Some(user("a").user_type),
+        ..crate::delta::DeltaUser::new(stored.id.clone())
+    };
+    let seen = back.whole(Some(&off), &crate::user::AttributeMap::new());
+    let decision = context(&scope, 2, 0).decide(&seen, Some(&off));
+    let write = decision.write.unwrap();
+    assert_eq!(
+        (write.status, write.reason),
+        (Status::Inactive, Reason::Disabled)
+    );
+}
+
+#[test]
 fn null_is_never_read_as_false() {
     let stored = created(&user("a"));
     let sighting = GraphUser {

@@ -17,7 +17,7 @@ use crate::error::{StoreError, WriteFailure};
 use crate::leases::{BatchLease, RunLease};
 use crate::read::Range;
 use crate::row::{Item, Row, json, number, text};
-use crate::runs::{Usage, read_lease};
+use crate::runs::{RunRecord, Usage, read_lease};
 use crate::write::{Changes, Protects, Transaction};
 use crate::{Store, Table, keys};
 
@@ -276,7 +276,7 @@ impl Store {
 
     /// Revokes what is still open of a run's generation, so that no worker can write for it any
     /// more; earlier generations were revoked when they were left. It can be done again, and goes on
-    /// where it was interrupted.
+    /// where it was interrupted. Gives the run as it was read.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the run's lease is somebody else's, or the run is not in
@@ -286,7 +286,7 @@ impl Store {
         &self,
         lease: &RunLease,
         state: RunState,
-    ) -> Result<(), StoreError> {
+    ) -> Result<RunRecord, StoreError> {
         // One action is the check of the lease.
         const PER_TRANSACTION: usize = TRANSACTION_ACTIONS_MAX - 1;
         let run = self.run(lease.run()).await?.ok_or(StoreError::LostLease)?;
@@ -308,7 +308,7 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(run)
     }
 
     async fn revoke_one_by_one(

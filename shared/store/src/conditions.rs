@@ -145,6 +145,18 @@ pub(crate) fn last_run_failed() -> Condition {
     Condition::new("attribute_exists(#failed_at)", &["failed_at"], [])
 }
 
+/// As many full runs are owed as was read.
+pub(crate) fn full_due_is(due: Option<u64>) -> Condition {
+    match due {
+        None => Condition::new("attribute_not_exists(#full_due)", &["full_due"], []),
+        Some(run) => Condition::new(
+            "#full_due = :c_full_due",
+            &["full_due"],
+            [("full_due", number(run))],
+        ),
+    }
+}
+
 /// The occurrences that last started the tenant's runs are those that were read.
 pub(crate) fn started_for_is(last: LastStarts) -> Condition {
     let full = match last.full_ms {

@@ -14,6 +14,7 @@ use crate::leases::RunLease;
 use crate::meter::Capacity;
 use crate::row::{json, number, text};
 use crate::runs::{RunRecord, Usage};
+use crate::starts::owing_full;
 use crate::write::{Changes, Protects, Transaction};
 use crate::{Store, Table, keys};
 
@@ -73,7 +74,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let changed = totals.changes.total() + totals.deactivated.total() > 0;
         // A full run tells in any case: what was missed is found.
-        let mut head = self.telling(lease, changed || record.mode == RunMode::Full);
+        let mut head = self.telling(changed || record.mode == RunMode::Full);
         let switched_off = totals.deactivated.total();
         // What a person approved is no slow bleed.
         if switched_off > 0 && record.approved.is_none() {
@@ -103,7 +104,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let lapses_ms = self.ambient.now_ms() + HOLD_DAYS_MAX * 86_400_000;
         let head = self
-            .telling(lease, true)
+            .telling(true)
             .set(held_as(record.mode), number(lease.run().run))
             .set(held_until(record.mode), number(lapses_ms));
         let changes = Changes::new()
@@ -114,9 +115,10 @@ impl Store {
             .await
     }
 
-    /// Has the tenant's service provider told, if there is one.
-    fn telling(&self, lease: &RunLease, changed: bool) -> Changes {
-        if lease.tells() && changed {
+    /// Has the tenant's service provider told. It may have none; but it may also have got one since the run began, which
+    /// was told before the run went on.
+    fn telling(&self, changed: bool) -> Changes {
+        if changed {
             Changes::new().set("scim_due_at", number(self.ambient.now_ms()))
         } else {
             Changes::new()
@@ -211,8 +213,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's, or not FAILED.
     pub async fn close_failed_run(&self, lease: &RunLease) -> Result<(), StoreError> {
-        self.revoke_open_batches(lease, RunState::Failed).await?;
-        let cleared = self.clear_active_run(lease).await;
+        let failed = self.revoke_open_batches(lease, RunState::Failed).await?;
+        let cleared = self.clear_active_run(lease, failed.mode).await;
         match cleared {
             // A copy has cleared it.
             Err(StoreError::Changed { .. }) => Ok(()),
@@ -220,8 +222,19 @@ impl Store {
         }
     }
 
-    async fn clear_active_run(&self, lease: &RunLease) -> Result<(), StoreError> {
+    async fn clear_active_run(&self, lease: &RunLease, mode: RunMode) -> Result<(), StoreError> {
         let run: &RunRef = lease.run();
+        // What its batches changed stands.
+        let mut head = self
+            .telling(true)
+            .remove("active_run")
+            .add("failed_in_a_row", number(1))
+            .set("failed_at", number(self.ambient.now_ms()));
+        if mode == RunMode::Full {
+            // One that began as a delta was not owed so far: whoever asked for a full run may have joined it, and it
+            // may have taken the place of a plan that was held.
+            head = owing_full(head);
+        }
         Transaction::new(self)
             .check(
                 Protects::Lease,
@@ -233,12 +246,7 @@ impl Store {
                 Protects::Read("the tenant's active run"),
                 Table::Coordination,
                 &keys::head(&run.tenant),
-                // What its batches changed stands.
-                &self
-                    .telling(lease, true)
-                    .remove("active_run")
-                    .add("failed_in_a_row", number(1))
-                    .set("failed_at", number(self.ambient.now_ms())),
+                &head,
                 &active_run_is(run.run),
             )
             .send()

@@ -59,7 +59,7 @@ impl RunLease {
         self.ttl_s
     }
 
-    /// Whether the tenant has a service provider, which is to be told of what the run changed.
+    /// Whether the tenant had a service provider when the run began, which is to be told of what it changed.
     #[must_use]
     pub fn tells(&self) -> bool {
         self.tells

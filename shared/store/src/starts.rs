@@ -7,7 +7,8 @@ use rollcall_core::run::{RunMode, RunState};
 use rollcall_core::settings::TenantSettings;
 
 use crate::conditions::{
-    absent, active_run_is, last_run_failed, next_run_is, present, revision_is, started_for_is,
+    absent, active_run_is, full_due_is, last_run_failed, next_run_is, present, revision_is,
+    started_for_is,
 };
 use crate::error::{StoreError, WriteFailure};
 use crate::row::{Item, json, number, text};
@@ -179,6 +180,10 @@ impl Store {
             ("revision", number(tenant.revision)),
             ("ttl", number(ttl_s)),
         ]);
+        // The mode was chosen by what was owed, and the occurrence by those before it.
+        let is_as_read = next_run_is(run.run)
+            .and(full_due_is(head.full_due))
+            .and(started_for_is(head.started_for));
         Transaction::new(self)
             .check(
                 Protects::Read("the tenant's settings"),
@@ -191,7 +196,7 @@ impl Store {
                 Table::Coordination,
                 &keys::head(id),
                 &next,
-                &next_run_is(run.run),
+                &is_as_read,
             )
             .put(
                 Protects::Read("the run"),

@@ -196,9 +196,6 @@ impl<'a> Classifier<'a> {
                     continue;
                 }
             }
-            if let (Sighted::Part(part), Some(before), true) = (&mut user, before, again) {
-                self.changed.complete(key, before, part);
-            }
             let told_before = here.get(&key).and_then(|at| page.changed.get_mut(*at));
             match (told_before, user) {
                 // Each of the two tells a part.
@@ -224,8 +221,14 @@ impl<'a> Classifier<'a> {
                 }
             }
         }
-        for sighting in &page.changed {
+        for sighting in &mut page.changed {
             let key = IdKey::of(self.run, sighting.user.id());
+            if let Sighted::Part(part) = &mut sighting.user
+                && let Some(before) = self.changed.last(key).filter(|_| sighting.again)
+            {
+                // Last, for whatever this page tells stands above what an earlier one did.
+                self.changed.complete(key, before, part);
+            }
             self.changed
                 .note(key, generation, &sighting.user, self.mapped);
         }
@@ -282,11 +285,11 @@ mod tests {
 
     /// What becomes of a part that is told on a later page than `before`.
     fn told_after(before: Sighted, part: DeltaUser) -> DeltaUser {
-        told_after_all(vec![before], part)
+        told_after_all(vec![before], vec![part])
     }
 
-    /// What becomes of a part that is told on a later page than each of `before`, a page each.
-    fn told_after_all(before: Vec<Sighted>, part: DeltaUser) -> DeltaUser {
+    /// What becomes of parts that are told on one page, later than each of `before`, a page each.
+    fn told_after_all(before: Vec<Sighted>, parts: Vec<DeltaUser>) -> DeltaUser {
         let settings = settings();
         let run = "t/1".parse().unwrap();
         let mut classifier = Classifier::new(&run, &settings, None);
@@ -294,7 +297,8 @@ mod tests {
             let (page, _) = classifier.sort(1, vec![before], NextPage::Delta("x".into()));
             assert_eq!(page.changed.len(), 1);
         }
-        let (mut page, _) = classifier.sort(1, vec![Sighted::Part(part)], NextPage::END);
+        let parts = parts.into_iter().map(Sighted::Part).collect();
+        let (mut page, _) = classifier.sort(1, parts, NextPage::END);
         let sighting = page.changed.remove(0);
         assert!(sighting.again);
         match sighting.user {
@@ -332,6 +336,27 @@ mod tests {
     }
 
     #[test]
+    fn no_word_of_an_earlier_page_stands_over_the_first_of_two_parts_on_this_one() {
+        let now = DeltaUser {
+            account_enabled: Some(Some(false)),
+            user_type: Some(Some("Guest".into())),
+            ..part()
+        };
+        let named = DeltaUser {
+            display_name: Some(Some("A".into())),
+            ..part()
+        };
+        // The second with a null, so that all that it told is told again.
+        for kind in [Some("Member"), None] {
+            let before = whole(Some(true), kind);
+            let told = told_after_all(vec![before], vec![now.clone(), named.clone()]);
+            assert_eq!(told.account_enabled, Some(Some(false)));
+            assert_eq!(told.user_type, Some(Some("Guest".into())));
+            assert_eq!(told.display_name, Some(Some("A".into())));
+        }
+    }
+
+    #[test]
     fn what_was_told_with_a_null_is_not_told_again_once_the_user_is_told_whole() {
         let unwritten = whole(Some(false), None);
         let written = whole(Some(true), Some("Member"));
@@ -339,7 +364,7 @@ mod tests {
             user_type: Some(Some("Guest".into())),
             ..part()
         };
-        let told = told_after_all(vec![unwritten, written], kind);
+        let told = told_after_all(vec![unwritten, written], vec![kind]);
         assert_eq!(told.account_enabled, Some(Some(true)));
         assert_eq!(told.user_type, Some(Some("Guest".into())));
         assert_eq!(told.display_name, None);

@@ -2,6 +2,7 @@
 //! a network that loses, delays, refuses and repeats.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
@@ -29,6 +30,8 @@ pub(crate) const ATTEMPT_MS_MAX: u64 = 5_000;
 
 /// What the key of a plan begins with.
 const PLAN: &str = "\"plan#";
+/// What the key of a run's settings begins with.
+const SNAPSHOT: &str = "\"snapshot#";
 /// The state of a batch that is revoked.
 const REVOKED: &str = "\"REVOKED\"";
 
@@ -199,8 +202,12 @@ async fn late(
     let world = Arc::clone(world);
     let token = token(&body);
     lock(&world.in_flight).extend(token.clone());
+    // Each start takes a snapshot, and nothing else does.
+    let starts = u64::from(token.is_some() && String::from_utf8_lossy(&body).contains(SNAPSHOT));
+    world.starts_in_flight.fetch_add(starts, Ordering::Relaxed);
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(ms)).await;
+        world.starts_in_flight.fetch_sub(starts, Ordering::Relaxed);
         if let Some(token) = token {
             lock(&world.in_flight).remove(&token);
         }

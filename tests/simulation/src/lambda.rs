@@ -1,7 +1,7 @@
 //! Lambda as it is: an invocation has a clock that may be off, a time limit at which it is cut, a
 //! process that can die at any await, and a machine that can stand still in between.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -125,6 +125,8 @@ pub(crate) struct Served {
     pub(crate) is_delta: bool,
     /// How many different users stand on it.
     pub(crate) different: u64,
+    /// What it tells last of whether each is enabled, by id, if it does.
+    pub(crate) enabled: BTreeMap<String, Option<bool>>,
     pub(crate) next: ServedNext,
     /// Whether it was committed: no page is, twice.
     pub(crate) is_committed: bool,

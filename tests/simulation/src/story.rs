@@ -2,6 +2,7 @@
 //! whether the directory is the tenant's.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rollcall_core::settings::TenantSettings;
@@ -241,7 +242,10 @@ async fn wait(world: &World, ms_max: u64) -> Vec<String> {
             Some(format!("{}/{run}", tenant.name))
         };
         let active: Vec<_> = world.tenants.iter().filter_map(active).collect();
-        if active.is_empty() || world.is_over() || world.now_ms() >= until_ms {
+        // Whoever started it rings for nobody any more once it has given up.
+        let may_start = world.starts_in_flight.load(Ordering::Relaxed) > 0;
+        let is_quiet = active.is_empty() && !may_start;
+        if is_quiet || world.is_over() || world.now_ms() >= until_ms {
             return active;
         }
         sleep(Duration::from_millis(LOOK_MS)).await;

@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) standing: Mutex<BTreeMap<u64, Arc<Invocation>>>,
     /// The tokens of the transactions that are on their way.
     pub(crate) in_flight: Mutex<BTreeSet<String>>,
+    /// How many of them start a run.
+    pub(crate) starts_in_flight: AtomicU64,
     /// The tokens of the transactions that were applied.
     pub(crate) tokens: Mutex<BTreeSet<String>>,
     pub(crate) logs: Logs,
@@ -181,6 +183,7 @@ impl World {
             lasting: Mutex::default(),
             standing: Mutex::default(),
             in_flight: Mutex::default(),
+            starts_in_flight: AtomicU64::new(0),
             tokens: Mutex::default(),
             logs: Logs::default(),
             marks: Mutex::default(),

@@ -6,7 +6,8 @@ use rollcall_core::window::Window;
 use rollcall_store::{ChainEnd, Head, RunLease, RunStep, StartedRun, StoreError, Usage};
 
 use crate::values::{last_page, totals};
-use crate::world::{World, commit, head_key, s};
+use crate::wire::Wire;
+use crate::world::{World, commit, head_key, n, s};
 
 /// A run of `t` in its mode that is about to end, with the link that its last page told.
 async fn told(world: &World, mode: RunMode, link: Option<&str>) -> RunLease {
@@ -102,6 +103,49 @@ async fn what_a_delta_cannot_tell_again_asks_for_a_full_run() {
     // Without a delta there is no link that another could go on from.
     world.complete(&next).await;
     assert_eq!(head(&world, &next).await.delta_link, None);
+}
+
+#[tokio::test]
+async fn a_delta_run_that_goes_on_as_a_full_one_and_fails_leaves_a_full_run_owed() {
+    let world = World::start().await;
+    let full = told(&world, RunMode::Full, Some("https://g/1")).await;
+    world.complete(&full).await;
+    let tenant = world.tenant("t").await;
+    let started = world.store.start_run(&tenant, RunMode::Delta).await;
+    let StartedRun::Started(run) = started.unwrap() else {
+        panic!("a run is active");
+    };
+    let lease = world.lease(&run, RunStep::Enumerate, "e").await;
+    let begun = ChainEnd::start(1);
+    let turned = world.store.new_generation(&lease, &begun, None);
+    turned.await.unwrap();
+    // Whoever asks for a full run joins it.
+    let met = world.store.start_run(&tenant, RunMode::Full).await.unwrap();
+    assert_eq!(met, StartedRun::AlreadyActive(run));
+    assert!(!head(&world, &lease).await.owes_full());
+    world.fail(&lease).await;
+    assert!(head(&world, &lease).await.owes_full());
+}
+
+#[tokio::test]
+async fn no_delta_run_begins_over_a_full_one_that_was_owed_since_it_looked() {
+    let world = World::start().await;
+    let full = told(&world, RunMode::Full, Some("https://g/1")).await;
+    world.complete(&full).await;
+    let tenant = world.tenant("t").await;
+    let wire = Wire::default();
+    let other = world.clone();
+    wire.before("TransactWriteItems", async move {
+        other.set(&head_key("t"), "full_due", n(2)).await;
+    });
+    let store = world.store_on(&wire);
+    let started = store.start_run(&tenant, RunMode::Delta).await;
+    assert!(
+        matches!(started, Err(StoreError::Changed { .. })),
+        "{started:?}"
+    );
+    let next = told(&world, RunMode::Delta, None).await;
+    assert_eq!(world.record(next.run()).await.mode, RunMode::Full);
 }
 
 #[tokio::test]

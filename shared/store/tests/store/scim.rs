@@ -171,6 +171,23 @@ async fn what_is_wanted_while_it_is_told_is_due_after_it() {
     assert!(!head.is_to_be_told(now_ms) && head.is_to_be_told(now_ms + 300_000));
 }
 
+// A provider that the tenant got in the middle of the run was told before the run went on.
+#[tokio::test]
+async fn a_run_that_began_without_a_provider_has_one_told_of_what_it_changed() {
+    let world = World::start().await;
+    let due = async || world.store.head(&tenant()).await.unwrap().scim_due_at_ms;
+    for end in ["completes", "is held", "fails"] {
+        world.clock.advance_ms(1_000);
+        let lease = world.finalizing("t").await;
+        match end {
+            "completes" => world.complete(&lease).await,
+            "is held" => world.hold(&lease).await,
+            _ => world.fail(&lease).await,
+        }
+        assert_eq!(due().await, Some(world.now_ms()), "it {end}");
+    }
+}
+
 #[tokio::test]
 async fn a_copy_of_a_tenant_tells_nobody() {
     let world = World::start().await;

@@ -278,6 +278,8 @@ impl Look<'_> {
             self.violate(REVERTED, &detail);
         }
         self.world.mark("users taken back");
+        let who = (run.0.clone(), change.place.sk.clone());
+        self.checks.taken_back_ms.insert(who, self.now_ms);
         (run.0.clone(), 0)
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Checks {
     read: HashMap<String, Arc<PagePayload>>,
     /// Who was seen disabled, and may be on all the same at the end.
     kept_on: BTreeSet<(RunKey, String)>,
+    /// When a revert took whom back last, by tenant and id.
+    taken_back_ms: HashMap<(String, String), u64>,
     /// What started each tenant's runs, and how they ended.
     starts: Starts,
     /// Who is owed a full run.

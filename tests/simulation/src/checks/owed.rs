@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use super::{Look, RunKey};
 use crate::item::{Item, number, text};
+use crate::mirror::Change;
 
 pub(super) const OWED: &str = "fine print 12: a full run is owed until one has ended well";
 
 /// When it was asked for, by the true clock and by tenant.
 #[derive(Debug, Default)]
 pub(crate) struct Owed {
-    /// The last run that began as a full one, and when. A delta that turned into one goes by its link again.
+    /// The last run that began as a full one or turned into one, and when it began.
     began: HashMap<String, (u64, u64)>,
     /// When the last revert ended.
     pub(crate) reverted_ms: HashMap<String, u64>,
@@ -26,6 +27,16 @@ pub(super) fn is_owed(head: &Item) -> bool {
 }
 
 impl Look<'_> {
+    /// A delta run that goes on as a full one: what it is to find no delta tells of either.
+    pub(super) fn turned_full(&mut self, run: &RunKey, change: &Change) {
+        let is_full = |item: &Item| text(item, "mode") == "full";
+        if is_full(&change.after) && !change.before.as_ref().is_some_and(is_full) {
+            let began_ms = self.checks.started_ms.get(run).copied();
+            let began = (run.1, began_ms.unwrap_or(self.now_ms));
+            self.checks.owed.began.insert(run.0.clone(), began);
+        }
+    }
+
     /// A run begins. If it is a delta run, no full run is owed, by the runs and not by the head.
     pub(super) fn owes_nothing(&mut self, run: &RunKey, item: &Item) {
         if text(item, "mode") == "full" {

@@ -172,7 +172,26 @@ impl Look<'_> {
             );
             self.violate(WHOLE, &detail);
         }
+        if let Some(served) = served.as_ref().filter(|served| served.is_delta) {
+            self.tells_what_graph_told(change, payload, served);
+        }
         served
+    }
+
+    /// A page of a delta has of each user what was told of him there, whatever was told before.
+    fn tells_what_graph_told(&self, change: &Change, payload: &PagePayload, served: &Served) {
+        for sighting in &payload.changed {
+            let Sighted::Part(part) = &sighting.user else {
+                continue;
+            };
+            let told = served.enabled.get(part.id.as_str());
+            if part.removed.is_none()
+                && told.is_some_and(|told| part.account_enabled != Some(*told))
+            {
+                let detail = format!("{} has {} otherwise than told", change.place, part.id);
+                self.violate(WHOLE, &detail);
+            }
+        }
     }
 
     /// Whether the users of a full run are complete, and the delta behind them is being told.

@@ -38,6 +38,7 @@ impl Look<'_> {
         if before == "HELD" {
             return self.ruled(&run, change);
         }
+        self.turned_full(&run, change);
         self.lease(change);
         self.members_noted(&run, change);
         if before == after {

@@ -109,7 +109,9 @@ impl Look<'_> {
         if self.run_state(&run) == "FAILED" {
             let count = self.checks.starts.failed.entry(tenant.to_owned());
             let (count, at_ms) = count.or_default();
-            (*count, *at_ms) = (*count + 1, self.now_ms);
+            // The write that tells it may be on its way for longer than clocks are apart.
+            let told_ms = number(after, "failed_at").unwrap_or_default() + CLOCKS_MS / 2;
+            (*count, *at_ms) = (*count + 1, self.now_ms.min(told_ms));
         } else {
             self.checks.starts.failed.remove(tenant);
         }

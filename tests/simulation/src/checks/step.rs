@@ -99,6 +99,13 @@ impl Look<'_> {
         user: &GraphUser,
         enabled: bool,
     ) -> Option<&'static str> {
+        let began_ms = self.checks.started_ms.get(run).copied();
+        let who = (run.0.clone(), user.id.to_string());
+        let taken_back_ms = self.checks.taken_back_ms.get(&who);
+        if taken_back_ms.is_some_and(|at_ms| Some(*at_ms) >= began_ms) {
+            // The run may have found him as he was seen, and written nothing: a full run is owed for that.
+            return None;
+        }
         let is_manual = text(item, "reason") == "manual";
         // Somebody of ours may have decided since the run read him; no run has written him since.
         let texts = [
@@ -123,7 +130,6 @@ impl Look<'_> {
         let is_on = text(item, "status") == "ACTIVE";
         // Whom a person switched and gave back after the run had written or read him, waits for the next run.
         let decided_at = number(item, "decided_version");
-        let began_ms = self.checks.started_ms.get(run).copied();
         let was_given_back = decided_at.is_some()
             && decided_at == number(item, "version")
             && (number(item, "sync_run") == Some(run.1)

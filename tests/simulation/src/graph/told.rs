@@ -160,12 +160,22 @@ fn page(users: &[Value], body: &Value, is_next: bool) -> Served {
     };
     let ids: BTreeSet<_> = users.iter().filter_map(|it| it["id"].as_str()).collect();
     let decided = users.iter().filter(|it| it["accountEnabled"].is_boolean());
+    let mut enabled = BTreeMap::new();
+    for user in users {
+        let id = user["id"].as_str().unwrap_or_default().to_owned();
+        if user["@removed"].is_object() {
+            enabled.remove(&id);
+        } else if let Some(told) = user.get("accountEnabled") {
+            enabled.insert(id, told.as_bool());
+        }
+    }
     Served {
         users: users.len() as u64,
         is_first: !is_next,
         decided: decided.count() as u64,
         is_delta: false,
         different: ids.len() as u64,
+        enabled,
         next,
         is_committed: false,
     }
