@@ -231,8 +231,8 @@ impl Store {
             .add("failed_in_a_row", number(1))
             .set("failed_at", number(self.ambient.now_ms()));
         if mode == RunMode::Full {
-            // One that began as a delta was not owed so far: whoever asked for a full run may have joined it, and it
-            // may have taken the place of a plan that was held.
+            // A delta tells nothing of what it was to find. One that began as a delta is owed too: whoever asked for a
+            // full run may have joined it, and it may have taken the place of a plan that was held.
             head = owing_full(head);
         }
         Transaction::new(self)

@@ -152,10 +152,6 @@ impl Store {
             .set("next_run", number(run.run + 1))
             .set("active_run", number(run.run))
             .set("last_revision", number(tenant.revision));
-        if mode == RunMode::Full {
-            // It is owed until it has ended well: a delta tells nothing of what it was to find.
-            next = next.set("full_due", number(run.run));
-        }
         if let Some(at_ms) = at_ms {
             next = had(next, head, asked, at_ms);
         }

@@ -56,6 +56,18 @@ fn tells_what_is_not_written(before: &Sighted, part: &DeltaUser) -> bool {
             && (!name || part.user_principal_name.is_some()))
 }
 
+/// Whether a page of a delta has of each user what was told of him there, whatever was told before.
+fn tells_the_same(payload: &PagePayload, served: &Served) -> bool {
+    let is_as_told = |part: &DeltaUser| {
+        let told = served.enabled.get(part.id.as_str());
+        part.removed.is_some() || told.is_none_or(|told| part.account_enabled == Some(*told))
+    };
+    payload.changed.iter().all(|sighting| match &sighting.user {
+        Sighted::Part(part) => is_as_told(part),
+        Sighted::Whole(_) => true,
+    })
+}
+
 impl Look<'_> {
     pub(super) fn page(&mut self, run: &RunKey, change: &Change) {
         self.written_once(change);
@@ -138,6 +150,7 @@ impl Look<'_> {
             };
             is_right_next
                 && users == payload.sightings()
+                && tells_the_same(payload, served)
                 // A next link may lead back to page 1, which shows later.
                 && (served.is_first || !is_first)
                 && !served.is_committed
@@ -172,26 +185,7 @@ impl Look<'_> {
             );
             self.violate(WHOLE, &detail);
         }
-        if let Some(served) = served.as_ref().filter(|served| served.is_delta) {
-            self.tells_what_graph_told(change, payload, served);
-        }
         served
-    }
-
-    /// A page of a delta has of each user what was told of him there, whatever was told before.
-    fn tells_what_graph_told(&self, change: &Change, payload: &PagePayload, served: &Served) {
-        for sighting in &payload.changed {
-            let Sighted::Part(part) = &sighting.user else {
-                continue;
-            };
-            let told = served.enabled.get(part.id.as_str());
-            if part.removed.is_none()
-                && told.is_some_and(|told| part.account_enabled != Some(*told))
-            {
-                let detail = format!("{} has {} otherwise than told", change.place, part.id);
-                self.violate(WHOLE, &detail);
-            }
-        }
     }
 
     /// Whether the users of a full run are complete, and the delta behind them is being told.
