@@ -1,9 +1,10 @@
 //! Full runs that are owed, and names in a tenant's head of what has expired.
 
 use rollcall_core::run::RunMode;
-use rollcall_store::{DueRun, Named, StartedRun};
+use rollcall_store::{DueRun, Named, StartedRun, StoreError};
 
 use crate::reverts::Bad;
+use crate::wire::Wire;
 use crate::world::{World, head_key, n, run_key};
 
 async fn owes_full(world: &World) -> bool {
@@ -78,6 +79,25 @@ async fn a_full_run_that_meets_one_that_cannot_be_read_is_owed() {
         assert!(met, "{due:?}");
         assert_eq!(owes_full(&world).await, is_owed, "{fires:?}");
     }
+}
+
+#[tokio::test]
+async fn an_occurrence_that_was_had_since_it_was_looked_for_starts_nothing() {
+    let world = World::start().await;
+    completes(&world).await;
+    let tenant = world.tenant("t").await;
+    let wire = Wire::default();
+    let other = world.clone();
+    wire.before("TransactWriteItems", async move {
+        for name in ["full_for", "any_for"] {
+            other.set(&head_key("t"), name, n(1_000)).await;
+        }
+    });
+    let store = world.store_on(&wire);
+    let due = store.start_due_run(&tenant, RunMode::Full, 1_000).await;
+    assert!(matches!(due, Err(StoreError::Changed { .. })), "{due:?}");
+    let due = store.start_due_run(&tenant, RunMode::Full, 1_000).await;
+    assert_eq!(due, Ok(DueRun::NotDue));
 }
 
 #[tokio::test]

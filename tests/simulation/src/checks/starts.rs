@@ -110,8 +110,9 @@ impl Look<'_> {
             let count = self.checks.starts.failed.entry(tenant.to_owned());
             let (count, at_ms) = count.or_default();
             // The write that tells it may be on its way for longer than clocks are apart.
-            let told_ms = number(after, "failed_at").unwrap_or_default() + CLOCKS_MS / 2;
-            (*count, *at_ms) = (*count + 1, self.now_ms.min(told_ms));
+            let told_ms = number(after, "failed_at").map(|ms| ms + CLOCKS_MS / 2);
+            let failed_ms = told_ms.map_or(self.now_ms, |ms| ms.min(self.now_ms));
+            (*count, *at_ms) = (*count + 1, failed_ms);
         } else {
             self.checks.starts.failed.remove(tenant);
         }
