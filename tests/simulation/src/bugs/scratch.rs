@@ -44,13 +44,10 @@ pub(super) fn build(sources: &Path, bugs: &[Bug]) -> Result<Program> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args(["build", "--offline", "--quiet", "--package", PACKAGE])
-        .args(["--bin", PACKAGE])
+        .args(["build", "--offline", "--quiet", "--bin", PACKAGE])
+        .args(selection(profile))
         .env("CARGO_TARGET_DIR", &target)
         .current_dir(&copy);
-    if profile == "release" {
-        command.arg("--release");
-    }
     let log = logs.join("build.out");
     match child::run(&mut command, &log, BUILD_SECONDS_MAX)? {
         Some(status) if status.success() => {}
@@ -69,6 +66,16 @@ pub(super) fn build(sources: &Path, bugs: &[Bug]) -> Result<Program> {
         path: target.join(profile).join(name),
         logs,
     })
+}
+
+/// For which packages the features of dependencies are chosen: as when those that are there were built.
+/// In the development profile that was for `cargo test`, of the whole workspace.
+fn selection(profile: &str) -> &'static [&'static str] {
+    if profile == "release" {
+        &["--release", "--package", PACKAGE]
+    } else {
+        &["--workspace"]
+    }
 }
 
 /// The target directory and the profile of the program that runs.
