@@ -7,7 +7,7 @@ use rollcall_core::ids::{ObjectId, RunRef, TenantId};
 use rollcall_core::status::{Status, StoredUser};
 use rollcall_store::{Decided, HoldDecision, Store};
 
-use super::{operator, tenants_ever, want_told};
+use super::{operator, tenants_ever};
 use crate::args::{UserCommand, Who};
 use crate::exit::{Exit, bad_input};
 use crate::local::{Place, Stack};
@@ -162,9 +162,6 @@ async fn decide(
         Decided::Same(user) => (user, false),
         Decided::Unknown => bail!("user {} of tenant {tenant} has vanished", user.id),
     };
-    for settings in tenants_ever(store, Some(tenant)).await? {
-        want_told(stack, &settings).await?;
-    }
     if output.is_json() {
         output.object(&UserView::of(tenant, &user))
     } else {

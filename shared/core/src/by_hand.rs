@@ -19,7 +19,8 @@ pub enum Decision {
 /// The user as the person wants him; `None` if that is how he is.
 ///
 /// To release somebody changes no status: the sync that finds another one changes it, with its
-/// evidence and under its guards.
+/// evidence and under its guards. Whether Microsoft 365 has him enabled is unknown from then on: while a
+/// person's word stood, a run may have seen him disabled and left that for a plan in which he never was.
 #[must_use]
 pub fn decided(user: &StoredUser, decision: Decision, now_ms: u64) -> Option<StoredUser> {
     let (status, reason) = match decision {
@@ -31,9 +32,14 @@ pub fn decided(user: &StoredUser, decision: Decision, now_ms: u64) -> Option<Sto
     if (status, reason) == (user.status, user.reason) {
         return None;
     }
+    let account_enabled = match decision {
+        Decision::Release => None,
+        Decision::Activate | Decision::Deactivate => user.account_enabled,
+    };
     Some(StoredUser {
         status,
         reason,
+        account_enabled,
         status_run: None,
         status_at_ms: now_ms,
         version: user.version + 1,
@@ -99,9 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn a_release_changes_the_reason_alone() {
+    fn a_release_changes_no_status_and_forgets_whether_the_account_was_enabled() {
         let on = decided(&by_hand(Status::Active), Decision::Release, NOW_MS).unwrap();
         assert_eq!((on.status, on.reason), (Status::Active, Reason::Present));
+        assert_eq!(on.account_enabled, None);
         let released = |user: StoredUser| {
             let user = decided(&user, Decision::Release, NOW_MS).unwrap();
             assert_eq!(user.status, Status::Inactive);

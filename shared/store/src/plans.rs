@@ -236,9 +236,19 @@ impl Store {
     /// Begins to carry out the stored plan. After this the run only rolls forward.
     ///
     /// # Errors
-    /// [`StoreError::LostLease`] when the run is somebody else's or not finalizing.
-    pub async fn begin_applying(&self, lease: &RunLease) -> Result<(), StoreError> {
-        self.step_run(lease, RunEvent::BeginApplying).await
+    /// [`StoreError::LostLease`] when the run is somebody else's or not finalizing;
+    /// [`StoreError::Changed`] when the tenant's settings are not at `revision` any more, or it was removed:
+    /// whoever stored the plan may have died since.
+    pub async fn begin_applying(&self, lease: &RunLease, revision: u64) -> Result<(), StoreError> {
+        self.run_step(lease, RunEvent::BeginApplying)
+            .check(
+                Protects::Read("the tenant's settings"),
+                Table::Coordination,
+                &keys::tenant(&lease.run().tenant),
+                &revision_is(revision),
+            )
+            .send()
+            .await
     }
 
     /// Begins to finalize.
@@ -246,25 +256,23 @@ impl Store {
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's or not draining.
     pub async fn begin_finalizing(&self, lease: &RunLease) -> Result<(), StoreError> {
-        self.step_run(lease, RunEvent::BeginFinalizing).await
+        let begin = self.run_step(lease, RunEvent::BeginFinalizing);
+        begin.send().await
     }
 
-    async fn step_run(&self, lease: &RunLease, event: RunEvent) -> Result<(), StoreError> {
+    fn run_step(&self, lease: &RunLease, event: RunEvent) -> Transaction<'_> {
         let changes = Changes::new()
             .set("state", text(event.to_state().stored_name()))
             .set(
                 "lease_until",
                 number(self.ambient.now_ms() + lease.lease_ms()),
             );
-        Transaction::new(self)
-            .update(
-                Protects::Lease,
-                Table::Coordination,
-                &keys::run(lease.run()),
-                &changes,
-                &lease_is(lease.token()).and(run_allows(event)),
-            )
-            .send()
-            .await
+        Transaction::new(self).update(
+            Protects::Lease,
+            Table::Coordination,
+            &keys::run(lease.run()),
+            &changes,
+            &lease_is(lease.token()).and(run_allows(event)),
+        )
     }
 }

@@ -201,7 +201,14 @@ impl Store {
             Ok(())
         })
         .await?;
-        self.users(tenant, &ids).await
+        let mut users = self.users(tenant, &ids).await?;
+        // The index may still show a name that somebody had until a moment ago, and a person's decision
+        // would fall on him.
+        users.retain(|it| {
+            let name = it.user_principal_name.as_deref();
+            name.is_some_and(|name| keys::login(tenant, name) == login)
+        });
+        Ok(users)
     }
 
     /// Every user of a tenant, whole, in the order of partition and id.

@@ -47,6 +47,8 @@ pub(crate) struct Questions<'a> {
     pub(crate) removed: &'a [ObjectId],
     /// Some who are known to be there.
     pub(crate) canaries: &'a [ObjectId],
+    /// Beside those: some of whom it told nothing.
+    pub(crate) untold: &'a [ObjectId],
 }
 
 impl Questions<'_> {
@@ -71,6 +73,7 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
         scope,
         removed,
         canaries,
+        untold,
     } = *questions;
     let absent = absences.iter().map(Absence::id);
     let asked: Vec<_> = absent
@@ -79,12 +82,14 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
         .chain(outside)
         .chain(removed)
         .chain(canaries)
+        .chain(untold)
         .cloned()
         .collect();
     let accounts = graph.get_by_ids(&asked).await?;
     let found = |id: &ObjectId| Some((id.clone(), accounts.get(id)?.request.clone()));
     let is_found = |id: &ObjectId| accounts.contains_key(id);
     all_found(canaries, is_found)?;
+    some_found(untold, is_found)?;
     let is_enabled = |id: &&ObjectId| {
         let account = accounts.get(*id);
         account.is_some_and(|it| it.what.account_enabled == Some(true))
@@ -149,6 +154,25 @@ pub(crate) const fn existence(told: rollcall_graph::Existence) -> Existence {
 fn is_enabled_user(told: rollcall_graph::Existence) -> bool {
     let account_enabled = Some(true);
     told == rollcall_graph::Existence::Found { account_enabled }
+}
+
+/// As [`all_found`], of users of whom one may have gone since he was last told of.
+pub(crate) fn some_found(
+    canaries: &[ObjectId],
+    found: impl Fn(&ObjectId) -> bool,
+) -> Result<(), Stop> {
+    if canaries.is_empty() || canaries.iter().any(found) {
+        return Ok(());
+    }
+    let ids: Vec<_> = canaries.iter().map(ToString::to_string).collect();
+    Err(Stop::Fail(
+        FailReason::EnumerationUnreliable,
+        format!(
+            "none of {}, who were there when they were last told of, is found by id: the tenant, the \
+             permission or the replica is wrong",
+            ids.join(", ")
+        ),
+    ))
 }
 
 fn all_found(canaries: &[ObjectId], found: impl Fn(&ObjectId) -> bool) -> Result<(), Stop> {

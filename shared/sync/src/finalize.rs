@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::enumerate::{Used, tell_lease, tell_nothing_to_do};
 use crate::error::{HandlerError, Stop};
 use crate::keep::while_kept;
+use crate::plan::settings_changed;
 
 /// How often a group of users that changed under the finalizer is read again.
 const REREADS_MAX: u32 = 10;
@@ -177,7 +178,8 @@ impl App {
         }
         // Confirming the absent may have taken long.
         self.check_deadline(record)?;
-        self.store.begin_applying(lease).await?;
+        let begin = self.store.begin_applying(lease, record.settings_revision);
+        begin.await.map_err(settings_changed)?;
         info!(event = "applying_begun", tenant = %run.tenant, run = run.run,
             token = lease.token(), plan = %plan.plan.hash(),
             deactivations = plan.numbers.deactivations);

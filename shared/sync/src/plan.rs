@@ -59,8 +59,8 @@ impl App {
         let candidates = candidates(&proof, &batches);
         let leavers = leavers(&proof, &batches);
         let members = self.members_left((lease, record), &leavers).await?;
-        let count = candidates.len() + leavers.len();
-        let viewing = self.view(&proof, members.as_ref(), count, settings);
+        let may_go = (candidates.as_slice(), leavers.len());
+        let viewing = self.view(&proof, members.as_ref(), may_go, settings);
         let view = while_kept(&self.store, lease, viewing).await??;
         if record.mode == RunMode::Full && view.known > 0 && view.known_seen == 0 {
             return Err(Stop::Fail(
@@ -218,13 +218,19 @@ impl App {
             let candidates = candidates.iter().filter(move |it| it.reason() == reason);
             candidates.map(|it| it.id().clone()).collect::<Vec<_>>()
         };
+        let removed = seen_as(Reason::Deleted);
         let questions = Questions {
             absences: &view.absences,
             disabled: &seen_as(Reason::Disabled),
             outside: &seen_as(Reason::OutOfScope),
             scope: &settings.scope,
-            removed: &seen_as(Reason::Deleted),
+            removed: &removed,
             canaries: &view.canaries,
+            untold: if removed.is_empty() {
+                &[]
+            } else {
+                &view.untold
+            },
         };
         let asked = if questions.are_none() {
             Asked::default()

@@ -14,7 +14,7 @@ use rollcall_store::{Ruled, RunLease, RunRecord, Store, StoreError, StoredPlan};
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::confirm::{ASKED_BY_ID_MAX, existence};
+use crate::confirm::{ASKED_BY_ID_MAX, existence, some_found};
 use crate::error::{HandlerError, Stop};
 use crate::keep::while_kept;
 use crate::members::check_canaries;
@@ -167,19 +167,4 @@ async fn ask_anew(
         told.is_some_and(|it| it.what == Existence::Found)
     })?;
     Ok(answers)
-}
-
-fn some_found(canaries: &[ObjectId], found: impl Fn(&ObjectId) -> bool) -> Result<(), Stop> {
-    if canaries.is_empty() || canaries.iter().any(found) {
-        return Ok(());
-    }
-    let ids: Vec<_> = canaries.iter().map(ToString::to_string).collect();
-    Err(Stop::Fail(
-        FailReason::EnumerationUnreliable,
-        format!(
-            "none of {}, who were seen when the plan was made, is found by id: the tenant, the \
-             permission or the replica is wrong",
-            ids.join(", ")
-        ),
-    ))
 }

@@ -202,6 +202,10 @@ impl App {
                         token = lease.token());
                     return Ok(());
                 }
+                if (now.state, now.deadline_at_ms) != (record.state, record.deadline_at_ms) {
+                    // What it would fail for is of before: a person may have approved its plan meanwhile.
+                    return Ok(self.store.release_run(&lease).await?);
+                }
                 lease
             }
             AcquiredRun::Busy | AcquiredRun::NotNow(_) | AcquiredRun::Unknown => {

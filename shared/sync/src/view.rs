@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_core::evidence::Evidence;
 use rollcall_core::ids::{IdKey, ObjectId};
 use rollcall_core::members::Members;
 use rollcall_core::plan::Plan;
@@ -15,7 +16,8 @@ use rollcall_store::{StoreError, UserStanding};
 use crate::app::App;
 use crate::confirm::CANARIES_MAX;
 
-/// How many are remembered of those who were seen, so that some of them are in no plan.
+/// How many are remembered of those who were seen, so that some of them are in no plan; and of those of
+/// whom nothing was told, so that some of them are there: a plan that waits may have many who are not.
 const WITNESSES_MAX: usize = 100;
 
 /// The finalizer's own view of the directory.
@@ -28,6 +30,8 @@ pub(crate) struct View {
     pub(crate) known: u64,
     pub(crate) absences: Vec<Absence>,
     pub(crate) canaries: Vec<ObjectId>,
+    /// Some who are on and of whom a delta run tells nothing.
+    pub(crate) untold: Vec<ObjectId>,
     /// Some who are on and whom the lists of the scope's groups have.
     pub(crate) listed: Vec<ObjectId>,
     /// Some who are there by this run and by no person, for questions that come later.
@@ -65,6 +69,11 @@ impl View {
         if is_seen && !is_manual && self.witnesses.len() < WITNESSES_MAX {
             self.witnesses.push(user.id.clone());
         }
+        let is_untold = proof.seal().mode == RunMode::Delta && !is_seen;
+        let is_told = proof.is_removed(&user.id);
+        if is_untold && !is_told && !is_manual && self.untold.len() < WITNESSES_MAX {
+            self.untold.push(user.id.clone());
+        }
         self.known += u64::from(!is_new);
         self.known_seen += u64::from(!is_new && is_seen);
         match proof.absence(&user.id) {
@@ -85,8 +94,12 @@ impl View {
     pub(crate) fn canaries_of(&self, plan: &Plan) -> Vec<ObjectId> {
         let entries = plan.entries();
         let stays = |id: &&ObjectId| entries.binary_search_by(|it| it.id().cmp(id)).is_err();
-        let stays = self.witnesses.iter().filter(stays);
-        stays.take(CANARIES_MAX).cloned().collect()
+        let seen = self.witnesses.iter().filter(stays).take(CANARIES_MAX);
+        let seen: Vec<_> = seen.cloned().collect();
+        if seen.is_empty() {
+            return self.untold.iter().filter(stays).cloned().collect();
+        }
+        seen
     }
 
     /// How many of the leavers are everybody of their domain; of several such domains the largest.
@@ -102,18 +115,20 @@ impl View {
 
 impl App {
     /// A delta run has nobody to look for; it needs to know how many are active only if its plan is
-    /// too large to pass without, and who is on and in the groups only if somebody left them: then
-    /// `members` are given.
+    /// too large to pass without, who is on and in the groups only if somebody left them: then
+    /// `members` are given; and who is there beside those whom it was told to be removed.
     pub(crate) async fn view(
         &self,
         proof: &CompletenessProof,
         members: Option<&Members>,
-        candidates: usize,
+        (candidates, leavers): (&[Evidence], usize),
         settings: &TenantSettings,
     ) -> Result<View, StoreError> {
         let mut view = View::default();
-        let is_small = candidates as u64 <= settings.guards.exempt_max;
-        if proof.seal().mode == RunMode::Delta && is_small && members.is_none() {
+        let count = (candidates.len() + leavers) as u64;
+        let is_small = count <= settings.guards.exempt_max;
+        let removes = candidates.iter().any(|it| it.reason() == Reason::Deleted);
+        if proof.seal().mode == RunMode::Delta && is_small && members.is_none() && !removes {
             return Ok(view);
         }
         self.store

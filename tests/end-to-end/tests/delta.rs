@@ -306,6 +306,32 @@ async fn who_is_told_to_be_removed_and_is_there_stays() {
     assert_eq!(stored(&world, id).await.status, Status::Active);
 }
 
+/// Graph has lost sight of the tenant: nobody is found by id, and so not he either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_whom_a_delta_tells_to_be_removed_nothing_is_believed_while_nobody_is_found_by_id() {
+    let world = synced().await;
+    let id = ids(&world)[11];
+    world
+        .tenant
+        .directory()
+        .rename(id, "again@contoso.com", "Again")
+        .unwrap();
+    let again = Fault::RemovedAgain(rollcall_graph_emulator::Who::Ids(vec![id]));
+    let blind = Fault::LeftOut(rollcall_graph_emulator::Who::All);
+    for (endpoint, fault) in [(Endpoint::Delta, again), (Endpoint::GetByIds, blind)] {
+        let rule = FaultRule::forever(Matcher::endpoint(endpoint), fault);
+        world.graph().add_fault(rule);
+    }
+    let run = delta(&world).await;
+    assert_eq!((run.mode, run.state), (RunMode::Delta, RunState::Failed));
+    assert_eq!(
+        run.reason,
+        Some(FailReason::EnumerationUnreliable),
+        "{run:?}"
+    );
+    assert_eq!(stored(&world, id).await.status, Status::Active);
+}
+
 /// Whoever is disabled, and is told of once more in the same delta without a word about that, is
 /// disabled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

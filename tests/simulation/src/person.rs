@@ -79,24 +79,6 @@ pub(crate) async fn decide(world: &World, store: &Store, tenant: &SimTenant) {
     if matches!(decided, Ok(Decided::Written(_))) {
         world.mark("users decided about by a person");
     }
-    // As the command does: perhaps it was written by a call before, whose answer was lost.
-    if matches!(decided, Ok(Decided::Written(_) | Decided::Same(_))) {
-        world.wants_told(store, tenant).await;
-    }
-}
-
-impl World {
-    /// Has a tenant's service provider told, if it has one, as whoever changes something by hand does.
-    pub(crate) async fn wants_told(&self, store: &Store, tenant: &SimTenant) {
-        let Ok(named) = TenantId::new(&tenant.name) else {
-            return;
-        };
-        if tenant.has_provider()
-            && let Err(error) = store.want_scim(&named, self.now_ms()).await
-        {
-            self.violate("an operator can look", error.to_string());
-        }
-    }
 }
 
 /// Now and then a person decides about one of these: written past the store, under the same condition on

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollcall_core::ids::TenantId;
 use rollcall_store::Store;
 use tokio::time::sleep;
 
@@ -37,7 +38,12 @@ pub(crate) async fn follow(world: &Arc<World>, store: &Store) -> anyhow::Result<
             tenant.gets_provider(provider);
         }
         put_at_last(store, &tenant.settings()?).await?;
-        world.wants_told(store, tenant).await;
+        if tenant.has_provider() {
+            // As the command does that stores a tenant.
+            store
+                .want_scim(&TenantId::new(&tenant.name)?, world.now_ms())
+                .await?;
+        }
     }
     storm(world, store).await;
     for tenant in world.tenants.iter().filter(|it| it.has_provider()) {

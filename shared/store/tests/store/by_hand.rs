@@ -105,3 +105,37 @@ async fn no_worker_switches_on_or_off_at_the_version_before_a_decision() {
     let written = store.write_users(&batch, std::slice::from_ref(&late)).await;
     assert_eq!(written, Err(StoreError::Changed { what: "a user" }));
 }
+
+#[tokio::test]
+async fn with_every_decision_it_is_written_that_the_provider_is_to_be_told() {
+    let (world, batch, user) = with_one_user().await;
+    let tenant = &batch.run().tenant;
+    let due = async || world.store.head(tenant).await.unwrap().scim_due_at_ms;
+    assert_eq!(due().await, None);
+    // As it is when the command dies right after it.
+    let wire = Wire::default();
+    wire.lose_answer("TransactWriteItems");
+    for decision in [Decision::Deactivate, Decision::Activate, Decision::Release] {
+        world.clock.advance_ms(1_000);
+        let store = world.store_on(&wire);
+        let decided = store.decide(tenant, &user.id, decision, "ada").await;
+        assert!(decided.is_ok(), "{decision:?}: {decided:?}");
+        assert_eq!(due().await, Some(world.now_ms()), "{decision:?}");
+    }
+}
+
+/// A run that is under way may have sorted him while the person's word stood.
+#[tokio::test]
+async fn whoever_is_released_is_decided_about_by_a_full_run_that_begins_afterwards() {
+    let (world, batch, user) = with_one_user().await;
+    let (store, run) = (&world.store, batch.run());
+    for (decision, due) in [
+        (Decision::Deactivate, None),
+        (Decision::Release, Some(run.run + 1)),
+    ] {
+        let decided = store.decide(&run.tenant, &user.id, decision, "ada").await;
+        assert!(matches!(decided, Ok(Decided::Written(_))), "{decided:?}");
+        let head = store.head(&run.tenant).await.unwrap();
+        assert_eq!(head.full_due, due, "{decision:?}");
+    }
+}

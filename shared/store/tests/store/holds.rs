@@ -167,7 +167,7 @@ async fn whoever_held_the_run_cannot_hold_it_again_once_it_is_approved() {
         .store
         .complete_run(&lease, &record, (&totals, &window), &usage);
     world.refuses("complete", &lost, complete).await;
-    let begin = world.store.begin_applying(&lease);
+    let begin = world.store.begin_applying(&lease, 1);
     world.refuses("begin_applying", &lost, begin).await;
 }
 

@@ -40,7 +40,7 @@ async fn nothing_works(world: &World, lease: &RunLease, chain: &ChainEnd) {
     .await;
     let streaks = [(id("a"), streak(1, 1))];
     refused("streaks", Box::pin(store.record_streaks(lease, &streaks))).await;
-    refused("apply", Box::pin(store.begin_applying(lease))).await;
+    refused("apply", Box::pin(store.begin_applying(lease, 1))).await;
     let user = new_user(lease.run(), "a");
     let off = [(user, &stored.plan.entries()[0])];
     refused("deactivate", Box::pin(store.deactivate(lease, &off))).await;

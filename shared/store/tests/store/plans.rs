@@ -185,8 +185,32 @@ async fn applying(world: &World, names: &[&str]) -> (RunLease, StoredPlan) {
     let users: Vec<_> = names.iter().map(|name| (id(name), 1)).collect();
     let plan = plan(lease.run(), &users);
     store_plan(world, &lease, &plan).await.unwrap();
-    world.store.begin_applying(&lease).await.unwrap();
+    world.store.begin_applying(&lease, 1).await.unwrap();
     (lease, plan)
+}
+
+/// Whoever stored the plan died, and a person removed the tenant or gave it a wider scope before the next came.
+#[tokio::test]
+async fn no_plan_is_begun_under_other_settings_than_it_was_made_by() {
+    for is_removed in [true, false] {
+        let world = World::start().await;
+        let lease = world.finalizing("t").await;
+        let tenant = &lease.run().tenant;
+        let plan = plan(lease.run(), &[(id("a"), 1)]);
+        store_plan(&world, &lease, &plan).await.unwrap();
+        if is_removed {
+            world.store.remove_tenant(tenant).await.unwrap();
+        } else {
+            let mut settings = world.store.tenant(tenant).await.unwrap().unwrap().settings;
+            settings.scope.guests = !settings.scope.guests;
+            world.store.put_tenant(&settings).await.unwrap();
+        }
+        let changed = StoreError::Changed {
+            what: "the tenant's settings",
+        };
+        let begin = world.store.begin_applying(&lease, 1);
+        world.refuses("begin_applying", &changed, begin).await;
+    }
 }
 
 #[tokio::test]

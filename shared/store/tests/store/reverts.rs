@@ -98,7 +98,7 @@ impl Bad {
         let head = store.head(&run.run().tenant).await.unwrap();
         let by_full = (RunMode::Full, &head);
         store.store_plan(&run, &plan, 1, by_full).await.unwrap();
-        store.begin_applying(&run).await.unwrap();
+        store.begin_applying(&run, 1).await.unwrap();
         let due: Vec<_> = off.into_iter().cloned().zip(plan.plan.entries()).collect();
         for some in due.chunks(WRITES_PER_TRANSACTION_MAX) {
             store.deactivate(&run, some).await.unwrap();

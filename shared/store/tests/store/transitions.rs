@@ -26,7 +26,7 @@ async fn apply_run(store: &Store, lease: &RunLease, event: RunEvent) -> Result<(
         RunEvent::Seal => commit(store, lease, &start, &last_page()).await.map(drop),
         RunEvent::NewGeneration => store.new_generation(lease, &start, None).await.map(drop),
         RunEvent::BeginFinalizing => store.begin_finalizing(lease).await,
-        RunEvent::BeginApplying => store.begin_applying(lease).await,
+        RunEvent::BeginApplying => store.begin_applying(lease, 1).await,
         RunEvent::Complete => {
             let done = (&totals(), &Window::default());
             store.complete_run(lease, &record, done, &usage).await

@@ -281,6 +281,27 @@ async fn a_user_is_found_by_his_login_name_in_any_case_and_by_the_new_one_after_
     });
     world.store.write_users(&batch, &[nameless]).await.unwrap();
     assert_eq!(find("zoe@contoso.com").await, []);
+    // Nor while the index shows it still.
+    let wire = Wire::default();
+    let (store, freed) = (world.store.clone(), batch.clone());
+    let b = world
+        .store
+        .users(tenant, &[id("b")])
+        .await
+        .unwrap()
+        .remove(0);
+    let without = changed(run.run(), &b, |u| {
+        u.user_principal_name = Some("other@contoso.com".into());
+    });
+    wire.before("BatchGetItem", async move {
+        store.write_users(&freed, &[without]).await.unwrap();
+    });
+    let found = world
+        .store_on(&wire)
+        .users_by_login(tenant, "zoë.ärmel@contoso.com")
+        .await;
+    assert!(wire.is_done());
+    assert_eq!(found.unwrap(), []);
     // Another tenant's users are not ours.
     let stranger = TenantId::new("t2").unwrap();
     let found = world

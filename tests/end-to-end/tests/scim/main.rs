@@ -114,10 +114,9 @@ impl Provided {
         let (store, user) = (&self.world.store, object_id(id).unwrap());
         let decided = store.decide(&self.tenant, &user, decision, "ada");
         decided.await.unwrap();
-        self.want().await;
     }
 
-    /// As the command line wants it told after a person's decision.
+    /// As the command line wants it told when a tenant is stored.
     async fn want(&self) {
         let now_ms = Later(self.later_ms.load(Ordering::Relaxed)).now_ms();
         let store = &self.world.store;

@@ -13,6 +13,7 @@ use crate::mirror::Change;
 use crate::world::{World, lock};
 
 const EVIDENCE: &str = "invariant 3: absence is not evidence";
+const CANARIES: &str = "invariant 3: canaries that fall silent end the run";
 
 /// An entry of a stored plan.
 #[derive(Debug)]
@@ -108,17 +109,35 @@ impl Look<'_> {
         }
     }
 
-    /// A delta run asks for those alone of whom it was told: nobody else is missed.
+    /// A delta run asks for those alone of whom it was told: nobody else is missed. Only beside somebody who
+    /// was told to be removed it asks about others as well, some of whom are found.
     fn nobody_is_missed(&self, run: &RunKey, was_seen: &dyn Fn(&ObjectId) -> bool) {
         let Some(invocation) = self.invocation else {
             return;
         };
-        let asked = lock(&invocation.asked);
-        let missed = |id: &&ObjectId| !was_seen(id) && !self.is_any_candidate(run, id);
-        if let Some(id) = asked.iter().find(missed) {
-            let detail = format!("{}/{} asks for {id}, of whom it was not told", run.0, run.1);
+        let asked = lock(&invocation.asked).clone();
+        let candidates = self.candidates(run);
+        let is_candidate = |id: &ObjectId| candidates.iter().any(|it| it["id"] == id.as_str());
+        let untold = |id: &ObjectId| !was_seen(id) && !is_candidate(id);
+        let untold: Vec<_> = asked.into_iter().filter(untold).collect();
+        let Some(first) = untold.first() else {
+            return;
+        };
+        let detail = format!(
+            "{}/{} asks for {first}, of whom it was not told",
+            run.0, run.1
+        );
+        if !candidates.iter().any(|it| it["reason"] == "deleted") {
             self.violate("invariant 3: a delta shows no absence", &detail);
+        } else if !untold.iter().any(|id| self.is_alive(invocation, run, id)) {
+            self.violate(CANARIES, &detail);
         }
+    }
+
+    fn is_alive(&self, invocation: &Invocation, run: &RunKey, id: &ObjectId) -> bool {
+        let told = lock(&invocation.told);
+        let told = told.get(&(run.0.clone(), id.clone()));
+        told.is_some_and(|it| it.iter().any(|it| matches!(it, Told::Alive(_))))
     }
 
     /// Who was seen and asked for by id all the same is there: else the answers are wrong about
@@ -127,34 +146,22 @@ impl Look<'_> {
         let Some(invocation) = self.invocation else {
             return;
         };
-        let told = lock(&invocation.told);
         for id in lock(&invocation.asked).iter() {
-            let told = told.get(&(run.0.clone(), id.clone()));
-            let is_alive = told.is_some_and(|it| it.iter().any(|it| matches!(it, Told::Alive(_))));
+            let is_alive = self.is_alive(invocation, run, id);
             if was_seen(id) && !is_alive && !self.is_any_candidate(run, id) {
                 let detail = format!("{}/{}: {id} was seen and is not found", run.0, run.1);
-                self.violate(
-                    "invariant 3: canaries that fall silent end the run",
-                    &detail,
-                );
+                self.violate(CANARIES, &detail);
             }
         }
     }
 
     fn is_any_candidate(&self, run: &RunKey, id: &ObjectId) -> bool {
-        ["disabled", "out_of_scope", "deleted"]
-            .into_iter()
-            .any(|reason| {
-                let entry = Entry {
-                    id: id.to_string(),
-                    reason: reason.into(),
-                    version: 0,
-                };
-                self.is_candidate(run, &entry)
-            })
+        let mut candidates = self.candidates(run).into_iter();
+        candidates.any(|it| it["id"] == id.as_str())
     }
 
-    /// A run begins with its tenant's settings, and makes no plan when they have changed since.
+    /// A run begins with its tenant's settings, and neither makes a plan nor begins to carry it out when they
+    /// have changed since.
     pub(super) fn settings_are_the_same(&self, run: &RunKey) {
         let now = Place::coordination("tenants".into(), run.0.clone());
         let now = self.mirror.get(&now);
@@ -327,11 +334,18 @@ impl Look<'_> {
     }
 
     fn is_candidate(&self, run: &RunKey, entry: &Entry) -> bool {
-        self.batches(run).into_iter().any(|batch| {
-            let candidates = json(batch, "candidates");
-            let mut all = candidates.as_array().into_iter().flatten();
-            all.any(|it| it["id"] == entry.id.as_str() && it["reason"] == entry.reason.as_str())
-        })
+        let is_it =
+            |it: &Value| it["id"] == entry.id.as_str() && it["reason"] == entry.reason.as_str();
+        self.candidates(run).iter().any(is_it)
+    }
+
+    fn candidates(&self, run: &RunKey) -> Vec<Value> {
+        let batches = self.batches(run).into_iter();
+        let candidates = batches.map(|batch| json(batch, "candidates"));
+        candidates
+            .filter_map(|it| it.as_array().cloned())
+            .flatten()
+            .collect()
     }
 
     /// Whether a delta told a run of somebody.

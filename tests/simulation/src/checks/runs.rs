@@ -50,6 +50,7 @@ impl Look<'_> {
             match after.as_str() {
                 "APPLYING" => {
                     self.within_the_deadline(&run, "the first deactivation");
+                    self.settings_are_the_same(&run);
                     self.applying(&run);
                 }
                 "COMPLETED" => self.completed(&run, &change.after),

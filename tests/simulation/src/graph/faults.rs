@@ -143,7 +143,9 @@ fn lies(
         lasting.tells_again = true;
         return vec![(Matcher::any(), Fault::RemovedAgain(Who::First(1)))];
     }
-    let Some(run) = world.active_run(name).filter(|_| !lasting.tells_again) else {
+    // What is asked anew of an approved plan is asked in one run alone.
+    let may_lie = !lasting.tells_again && !world.active_run_is_approved(name);
+    let Some(run) = world.active_run(name).filter(|_| may_lie) else {
         return Vec::new();
     };
     let ids: Vec<_> = {
