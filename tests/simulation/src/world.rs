@@ -378,17 +378,6 @@ impl World {
         crate::item::number(lock(&self.mirror).get(&head)?, "active_run")
     }
 
-    /// Whether a person has approved the plan of the run that a tenant has.
-    pub(crate) fn active_run_is_approved(&self, tenant: &str) -> bool {
-        let Some(run) = self.active_run(tenant) else {
-            return false;
-        };
-        let run = Place::coordination(format!("run#{tenant}"), format!("{run:010}"));
-        lock(&self.mirror)
-            .get(&run)
-            .is_some_and(|run| run.contains_key("approved_by"))
-    }
-
     /// Takes in what one write or transaction changed.
     pub(crate) fn applied(&self, writes: Vec<(Place, Item)>, invocation: Option<&Invocation>) {
         let now_ms = self.now_ms();
