@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use rollcall_ambient::Ambient;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use crate::emulated::{Emulated, Size};
 use crate::process::Held;
 use crate::ran::Ran;
 use crate::stack::{Binaries, Stack};
+use crate::writes::Written;
 
 /// How long a reader may take, in milliseconds.
 const READ_MS_MAX: u64 = 1_800_000;
@@ -41,9 +42,18 @@ pub struct Row {
     pub requests: u64,
     /// The parts, if it is the system.
     pub ran: Option<Ran>,
+    /// What was written, if it is the loop that only writes.
+    pub written: Option<Written>,
 }
 
 impl Row {
+    /// Processor time of what stands for AWS, in milliseconds, if it took part.
+    #[must_use]
+    pub fn aws_cpu_ms(&self) -> Option<u64> {
+        let of_run = self.ran.as_ref().map(|ran| ran.aws_cpu_ms);
+        of_run.or(self.written.map(|written| written.aws_cpu_ms))
+    }
+
     /// Whether it measures the same as another one.
     #[must_use]
     pub fn is_of(&self, other: &Self) -> bool {
@@ -64,14 +74,24 @@ pub struct Bench<'a> {
     pub held: Held,
     /// Whether only a first and an unchanged sync are measured.
     pub short: bool,
+    /// How often the bare download and the unchanged sync are measured: of these the median counts.
+    pub times: u32,
 }
 
 /// The name of the system in the tables.
 pub const OURS: &str = "Rollcall";
+/// The name of the floor.
+pub const DOWNLOAD: &str = "bare loop, download";
 /// The name of the loop that writes what a first sync wrote.
 pub const WRITER: &str = "bare writes";
 /// What the system does with a tenant that it has never seen.
 pub const FIRST: &str = "first sync";
+/// What it does with one in which nothing changed since.
+pub const UNCHANGED: &str = "unchanged";
+/// What it does with one that has lost so many that a guard holds the plan.
+pub const GONE_HELD: &str = "10 % gone, held";
+/// What it does when that plan is approved.
+pub const GONE_APPROVED: &str = "10 % gone, approved";
 
 impl Bench<'_> {
     /// Measures everybody on one tenant.
@@ -84,23 +104,40 @@ impl Bench<'_> {
         mut take: impl FnMut(Row) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut emulated = Emulated::start(self.program, size).await?;
+        // Whoever comes first would find the emulator cold, and the floor is what all others are compared with.
+        if let Some(first) = self.readers.first() {
+            read(&mut emulated, size, first).await?;
+        }
         for reader in self.readers.iter().filter(|it| size.users <= it.users_max) {
-            take(read(&mut emulated, size, reader).await?)?;
+            let times = if reader.name == DOWNLOAD {
+                self.times
+            } else {
+                1
+            };
+            let mut rows = Vec::new();
+            for _ in 0..times {
+                rows.push(read(&mut emulated, size, reader).await?);
+            }
+            take(median(rows)?)?;
         }
         let mut stack = Stack::start(&emulated.access, self.binaries.clone()).await?;
         stack.hold(self.held);
         let done = "COMPLETED";
         take(sync(&stack, &mut emulated, size, FIRST, done).await?)?;
-        take(sync(&stack, &mut emulated, size, "unchanged", done).await?)?;
+        let mut rows = Vec::new();
+        for _ in 0..self.times {
+            rows.push(sync(&stack, &mut emulated, size, UNCHANGED, done).await?);
+        }
+        take(median(rows)?)?;
         if !self.short {
             emulated.change("rename", RENAMED_ONE_IN).await?;
             take(sync(&stack, &mut emulated, size, "1 % changed", done).await?)?;
             emulated.change("delete", DELETED_ONE_IN).await?;
             emulated.requests().await?;
             let (ran, record) = stack.sync().await?;
-            take(row(&mut emulated, size, "10 % gone, held", "HELD", ran).await?)?;
+            take(row(&mut emulated, size, GONE_HELD, "HELD", ran).await?)?;
             let (ran, _) = stack.approve(&record).await?;
-            take(row(&mut emulated, size, "10 % gone, approved", done, ran).await?)?;
+            take(row(&mut emulated, size, GONE_APPROVED, done, ran).await?)?;
         }
         emulated.end().await
     }
@@ -126,6 +163,14 @@ pub async fn measure_writes(
     emulated.end().await
 }
 
+/// Of several measurements of one case the one in the middle, by its time.
+fn median(mut rows: Vec<Row>) -> anyhow::Result<Row> {
+    rows.sort_by_key(|row| row.wall_ms);
+    let middle = rows.len() / 2;
+    let median = rows.into_iter().nth(middle);
+    median.context("it was not measured at all")
+}
+
 async fn read(emulated: &mut Emulated, size: Size, reader: &Contestant) -> anyhow::Result<Row> {
     emulated.requests().await?;
     let (access, ambient) = (emulated.access.clone(), Ambient::system());
@@ -143,6 +188,7 @@ async fn read(emulated: &mut Emulated, size: Size, reader: &Contestant) -> anyho
         peak_kib: read.used.peak_kib,
         requests: emulated.requests().await?.sent,
         ran: None,
+        written: None,
     })
 }
 
@@ -158,6 +204,7 @@ async fn write_again(stack: &Stack, program: &Path, size: Size) -> anyhow::Resul
         peak_kib: used.peak_kib,
         requests: 0,
         ran: None,
+        written: Some(written),
     })
 }
 
@@ -193,5 +240,30 @@ async fn row(
         peak_kib: ran.peak_kib(),
         requests: emulated.requests().await?.sent,
         ran: Some(ran),
+        written: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_three_measurements_the_middle_one_counts_whole() {
+        let took = |wall_ms: u64| Row {
+            users: 1,
+            delay_ms: 200,
+            who: DOWNLOAD.to_owned(),
+            what: "reads all".to_owned(),
+            wall_ms,
+            cpu_ms: 10 * wall_ms,
+            peak_kib: 0,
+            requests: 0,
+            ran: None,
+            written: None,
+        };
+        let middle = median(vec![took(9), took(2), took(5)]).unwrap();
+        assert_eq!((middle.wall_ms, middle.cpu_ms), (5, 50));
+        assert!(median(Vec::new()).is_err());
+    }
 }

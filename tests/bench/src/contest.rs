@@ -14,6 +14,23 @@ use crate::process::{Talker, Used};
 
 /// How long one may take to end once it has said what it found.
 const END_MS_MAX: u64 = 10_000;
+/// What a machine may have for the networks beyond it. The functions are given none of it; everybody is on this
+/// machine, over plain HTTP, and a program that reads more certificates or asks a proxy takes longer for nothing.
+const NOT_PASSED_ON: [&str; 13] = [
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+];
 
 /// Who takes part.
 #[derive(Debug, Clone)]
@@ -129,18 +146,7 @@ impl Contestant {
         ambient: &Ambient,
     ) -> anyhow::Result<Contested> {
         let started_ms = ambient.now_ms();
-        let mut command = Command::new(&self.program);
-        command
-            .args(&self.arguments)
-            .env("BENCH_ORIGIN", &access.origin)
-            .env("BENCH_DIRECTORY_ID", &access.directory_id)
-            .env("BENCH_CLIENT_ID", &access.client_id)
-            .env("BENCH_CLIENT_SECRET", &access.client_secret)
-            .env("BENCH_WITH_IDS", if with_ids { "1" } else { "" });
-        if let Some(packages) = &self.packages {
-            command.env("BENCH_PACKAGES", packages);
-        }
-        let mut talker = Talker::start(&self.name, command)?;
+        let mut talker = Talker::start(&self.name, self.command(access, with_ids))?;
         let heard = talker.hear(ms_max).await;
         let wall_ms = ambient.now_ms() - started_ms;
         let outcome = match &heard {
@@ -165,6 +171,24 @@ impl Contestant {
             used,
         })
     }
+
+    fn command(&self, access: &Access, with_ids: bool) -> Command {
+        let mut command = Command::new(&self.program);
+        for name in NOT_PASSED_ON {
+            command.env_remove(name);
+        }
+        command
+            .args(&self.arguments)
+            .env("BENCH_ORIGIN", &access.origin)
+            .env("BENCH_DIRECTORY_ID", &access.directory_id)
+            .env("BENCH_CLIENT_ID", &access.client_id)
+            .env("BENCH_CLIENT_SECRET", &access.client_secret)
+            .env("BENCH_WITH_IDS", if with_ids { "1" } else { "" });
+        if let Some(packages) = &self.packages {
+            command.env("BENCH_PACKAGES", packages);
+        }
+        command
+    }
 }
 
 fn outcome(said: &Value) -> anyhow::Result<Outcome> {
@@ -180,4 +204,29 @@ fn outcome(said: &Value) -> anyhow::Result<Outcome> {
         users: usize::try_from(users)?,
         ids,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_part_is_given_the_emulator_and_neither_a_proxy_nor_more_certificates() {
+        let access = Access {
+            origin: "http://127.0.0.1:1".to_owned(),
+            directory_id: "directory".to_owned(),
+            client_id: "client".to_owned(),
+            client_secret: "secret".to_owned(),
+        };
+        let command = floor(Path::new("/bench"), "download").command(&access, false);
+        let given: Vec<_> = command.as_std().get_envs().collect();
+        let of = |wanted: &str| {
+            let found = given.iter().find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| value.and_then(|it| it.to_str()))
+        };
+        assert_eq!(of("BENCH_ORIGIN"), Some(Some("http://127.0.0.1:1")));
+        // Named, and without a value: taken away.
+        assert_eq!(of("NODE_EXTRA_CA_CERTS"), Some(None));
+        assert_eq!(of("https_proxy"), Some(None));
+    }
 }

@@ -59,6 +59,16 @@ impl Cost {
         }
     }
 
+    /// Of the same run with a Graph that answers so much later: whoever asked waits, and the time is billed.
+    #[must_use]
+    pub fn of_slower(ran: &Ran, requests: u64, more_ms: u64) -> Self {
+        let (cost, waits_s) = (Self::of(ran), (requests * more_ms) as f64 / 1_000.0);
+        Self {
+            functions: cost.functions + waits_s * FUNCTION_GB * GB_SECOND,
+            ..cost
+        }
+    }
+
     /// All of it.
     #[must_use]
     pub fn total(&self) -> f64 {
@@ -73,7 +83,7 @@ mod tests {
     use crate::runtime::FunctionUsed;
 
     #[test]
-    fn each_thing_that_is_billed_has_its_price() {
+    fn each_thing_that_is_billed_has_its_price_and_a_wait_for_graph_is_billed() {
         let function = FunctionUsed {
             used: Used::default(),
             invocations: 1_000_000,
@@ -100,5 +110,8 @@ mod tests {
         is(cost.queues, 0.6);
         is(cost.functions, 0.013_333_4 + 0.2);
         is(cost.total(), 3.563_333_4);
+        // A thousand answers, each two seconds later.
+        let slower = Cost::of_slower(&ran, 1_000, 2_000);
+        is(slower.total() - cost.total(), 0.013_333_4);
     }
 }

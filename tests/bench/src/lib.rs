@@ -10,8 +10,9 @@
 //!   [`picture`] make it readable.
 //!
 //! It promises that a figure is what the kernel, the emulator or the run itself counted, that everybody
-//! is measured from the start of their processes, and that whoever does not end as it has to ends the
-//! bench: a number of a run that failed is not shown. It never compares figures of two machines.
+//! is measured from the start of their processes (but the bare writes, which are measured from their first
+//! request), and that whoever does not end as it has to ends the bench: a number of a run that failed is not
+//! shown. It never compares figures of two machines.
 
 pub mod cases;
 pub mod contest;
@@ -25,5 +26,6 @@ pub mod ran;
 pub mod results;
 pub mod runtime;
 pub mod stack;
+mod tenant;
 pub mod told;
 pub mod writes;

@@ -25,6 +25,8 @@ const FAULTS_SIZE: Size = Size {
 };
 /// Where everybody is whose time is not that of what stands for AWS, when the writes are measured.
 const OTHERS_PROCESSOR: usize = 1;
+/// How often the same may be measured: the bench is to end within the hour.
+const TIMES_MAX: i64 = 9;
 /// The most users that Graph puts on a page.
 const PAGE: usize = 999;
 
@@ -107,6 +109,9 @@ struct Run {
     /// Only a first and an unchanged sync
     #[arg(long)]
     short: bool,
+    /// Measure the bare download and the unchanged sync so many times, and keep the median
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=TIMES_MAX))]
+    times: u32,
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +177,7 @@ async fn measure(run: &Run) -> anyhow::Result<()> {
             processor: None,
         },
         short: run.short,
+        times: run.times,
     };
     let mut results = Results::read_or_new(&run.with.results)?;
     results.machine = Machine::this()?;

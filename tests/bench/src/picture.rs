@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::cases::{FIRST, OURS, Row};
+use crate::cases::{FIRST, OURS, Row, UNCHANGED};
 use crate::results::Results;
 
 const WIDTH: u64 = 760;
@@ -26,7 +26,7 @@ pub fn draw(results: &Results) -> String {
         .filter(|users| most(*users) >= 3)
         .max()
         .unwrap_or_default();
-    let shown = |row: &&Row| row.who != OURS || [FIRST, "unchanged"].contains(&row.what.as_str());
+    let shown = |row: &&Row| row.who != OURS || [FIRST, UNCHANGED].contains(&row.what.as_str());
     let rows: Vec<&Row> = read_by(users).filter(shown).collect();
     let longest = rows
         .iter()

@@ -11,7 +11,7 @@ pub struct Ran {
     pub state: String,
     /// Why it failed, or what holds it.
     pub why: Option<String>,
-    /// From the start of the environments to the end of the run, in milliseconds.
+    /// From the start of the environments to the end that the run notes of itself, in milliseconds.
     pub wall_ms: u64,
     /// The functions.
     pub enumerator: FunctionUsed,

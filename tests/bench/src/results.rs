@@ -133,12 +133,4 @@ impl Results {
         std::fs::write(page, text).with_context(|| page.display().to_string())?;
         std::fs::write(picture, picture::draw(self)).with_context(|| picture.display().to_string())
     }
-
-    /// The measurement of one case.
-    #[must_use]
-    pub fn row(&self, users: usize, delay_ms: u64, who: &str, what: &str) -> Option<&Row> {
-        self.rows.iter().find(|it| {
-            it.users == users && it.delay_ms == delay_ms && it.who == who && it.what == what
-        })
-    }
 }

@@ -10,7 +10,6 @@ use anyhow::{Context, bail};
 use rollcall_ambient::Ambient;
 use rollcall_core::ids::{RunRef, TenantId};
 use rollcall_core::run::RunState;
-use rollcall_core::settings::TenantSettings;
 use rollcall_core::status::Status;
 use rollcall_graph::Secret;
 use rollcall_local::{
@@ -18,19 +17,16 @@ use rollcall_local::{
 };
 use rollcall_store::{Capacity, Ruled, RunRecord, Store, TableNames};
 use rollcall_sync::{App, Queues, Secrets};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::emulated::Access;
 use crate::process::{Held, Talker, Used, used};
 use crate::ran::Ran;
 use crate::runtime::{Runtime, Spec};
-use crate::writes::Written;
+use crate::tenant::{SECRET, settings_of};
+use crate::writes::{Done, Ready, WRITE, Written};
 
-/// The tenant's name.
-const TENANT: &str = "bench";
-/// What its secret goes by.
-const SECRET: &str = "BENCH_SECRET";
 /// How many environments the worker has: more only wait for the two processors of a small machine.
 pub(crate) const WORKERS: usize = 4;
 /// The time limits of the functions, as in template.yaml.
@@ -40,8 +36,8 @@ const WORKER_MS_MAX: u64 = 120_000;
 const SWEEP_MS: u64 = 300_000;
 /// How long a run may take: a million users, first seen, on a slow machine.
 const RUN_MS_MAX: u64 = 7_200_000;
-/// How long the first look at it waits, in milliseconds; the later ones wait for a part of what it has taken, and end
-/// long before a look would cost what is measured.
+/// How long the first look at it waits, in milliseconds; the later ones wait for a part of what it has taken, so that
+/// looking costs little of what is measured. When it ended is not taken from them: see [`took_ms`].
 const LOOK_MS_FIRST: u64 = 10;
 const LOOKS_IN_ITS_TIME: u64 = 200;
 /// How long a writer may take to end once it has said what it wrote.
@@ -181,12 +177,20 @@ impl Stack {
         command.args(["write", "--from", self.aws.dynamodb_url()]);
         command.args(["--to", other.dynamodb_url()]);
         let mut writer = Talker::start("the writer", command)?;
-        let said = writer.hear(RUN_MS_MAX).await?;
-        let written = serde_json::from_value(said.context("the writer does not end")?)?;
-        let used = writer.used()?;
+        let ready = writer.hear(RUN_MS_MAX).await?;
+        let ready: Ready = serde_json::from_value(ready.context("the writer reads for ever")?)?;
+        // Both tables are in this process: what reading them took is not of the writes.
+        let own = used(std::process::id())?;
+        let done: Done = serde_json::from_value(writer.ask(WRITE, RUN_MS_MAX).await?)?;
+        let written = Written {
+            items: ready.items,
+            wall_ms: done.wall_ms,
+            aws_cpu_ms: used(std::process::id())?.cpu_ms - own.cpu_ms,
+        };
+        let of_writer = writer.used()?;
         writer.end(END_MS_MAX).await?;
         other.shutdown().await;
-        Ok((written, used))
+        Ok((written, of_writer))
     }
 
     /// Starts everything anew, lets something begin a run, and sees that to its end.
@@ -208,7 +212,7 @@ impl Stack {
             record = running => record?,
             ended = watch(&mut runtimes) => return Err(ended),
         };
-        let wall_ms = self.ambient.now_ms() - started_ms;
+        let wall_ms = took_ms(started_ms, record.ended_at_ms)?;
         triggers.stop().await;
         // A released plan goes on with the run that counted before.
         let is_new = record.approved.is_none();
@@ -332,7 +336,8 @@ impl Stack {
         Ok(self.store.runs(&self.tenant).await?.pop())
     }
 
-    /// What a run consumed, its workers included.
+    /// What a run has noted that it consumed, its workers included. What a step does after it noted is not in it, nor is
+    /// the run's start.
     async fn capacity(&self, record: &RunRecord) -> anyhow::Result<Capacity> {
         let mut sum = record.usage.capacity;
         for batch in self.store.batches(&record.run, None).await? {
@@ -341,6 +346,13 @@ impl Stack {
         }
         Ok(sum)
     }
+}
+
+/// How long a run took, to the end that it notes of itself in its last write: by the clock of this machine, as the start
+/// is. When it is seen to have ended is later by up to a pause between two looks.
+fn took_ms(started_ms: u64, ended_at_ms: Option<u64>) -> anyhow::Result<u64> {
+    let ended_ms = ended_at_ms.context("the run has ended and does not tell when")?;
+    Ok(ended_ms.saturating_sub(started_ms))
 }
 
 /// Comes back when an environment has ended by itself.
@@ -384,21 +396,13 @@ pub(crate) fn tables() -> TableNames {
     }
 }
 
-/// The tenant as an operator would have it, with three attributes mapped.
-fn settings_of(access: &Access) -> anyhow::Result<TenantSettings> {
-    let settings: Value = json!({
-        "id": TENANT,
-        "directory_id": access.directory_id,
-        "client_id": access.client_id,
-        "graph_url": access.origin,
-        "login_url": access.origin,
-        "credential": { "kind": "secret", "env": SECRET },
-        "attributes": {
-            "department": "department",
-            "job_title": "jobTitle",
-            "employee_id": "employeeId",
-        },
-        "limits": { "graph_retry_seconds_max": 10 },
-    });
-    Ok(serde_json::from_value(settings)?)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_took_until_the_end_that_it_notes_and_without_one_it_took_no_time_that_is_known() {
+        assert_eq!(took_ms(1_000, Some(1_250)).unwrap(), 250);
+        assert!(took_ms(1_000, None).is_err());
+    }
 }

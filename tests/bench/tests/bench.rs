@@ -1,14 +1,18 @@
 //! The bench on a small tenant: its figures are of runs that did what they should.
 #![cfg(target_os = "linux")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use rollcall_ambient::Ambient;
-use rollcall_bench::cases::{Bench, OURS, Row, WRITER, measure_writes};
+use rollcall_bench::cases::{Bench, FIRST, OURS, Row, UNCHANGED, WRITER, measure_writes};
 use rollcall_bench::contest::{Outcome, floor};
 use rollcall_bench::emulated::{Emulated, Size};
 use rollcall_bench::process::Held;
 use rollcall_bench::stack::{Binaries, Stack};
+use tempfile::TempDir;
 
 const SIZE: Size = Size {
     users: 200,
@@ -38,6 +42,7 @@ async fn every_case_of_a_tenant_is_measured_and_every_function_took_part() {
         readers: &readers,
         held: Held::default(),
         short: false,
+        times: 1,
     };
     let mut rows: Vec<Row> = Vec::new();
     let take = |row| {
@@ -72,6 +77,40 @@ async fn every_case_of_a_tenant_is_measured_and_every_function_took_part() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_floor_is_measured_on_a_warm_emulator_and_the_median_is_told_once() {
+    let folder = TempDir::new().unwrap();
+    let (counted, count) = (folder.path().join("counted"), folder.path().join("count"));
+    let script = format!(
+        "#!/bin/sh\necho >> '{}'\nexec '{}' \"$@\"\n",
+        count.display(),
+        bench().display()
+    );
+    std::fs::write(&counted, script).unwrap();
+    std::fs::set_permissions(&counted, Permissions::from_mode(0o755)).unwrap();
+    let (readers, binaries) = ([floor(&counted, "download")], binaries());
+    let cases = Bench {
+        program: bench(),
+        binaries: &binaries,
+        readers: &readers,
+        held: Held::default(),
+        short: true,
+        times: 3,
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    let take = |row| {
+        rows.push(row);
+        Ok(())
+    };
+    cases.measure(SIZE, take).await.unwrap();
+    let what: Vec<_> = rows.iter().map(|row| row.what.as_str()).collect();
+    assert_eq!(what, ["reads all", FIRST, UNCHANGED]);
+    assert_eq!(
+        std::fs::read_to_string(&count).unwrap().lines().count(),
+        1 + 3
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_bare_writes_are_every_user_with_his_image_and_what_the_run_left_besides() {
     let emulated = Emulated::start(bench(), SIZE).await.unwrap();
     let stack = Stack::start(&emulated.access, binaries()).await.unwrap();
@@ -82,6 +121,7 @@ async fn the_bare_writes_are_every_user_with_his_image_and_what_the_run_left_bes
     let besides = written.items - 2 * 200;
     assert!((10..30).contains(&besides), "{besides}");
     assert!(used.peak_kib > 1_000);
+    assert!(written.aws_cpu_ms > 0);
     emulated.end().await.unwrap();
 }
 
@@ -102,6 +142,8 @@ async fn a_first_sync_is_measured_beside_its_bare_writes_with_everybody_on_one_p
     let who: Vec<_> = rows.iter().map(|row| row.who.as_str()).collect();
     assert_eq!(who, [OURS, WRITER]);
     assert!(rows.iter().all(|row| row.wall_ms > 0));
+    // The tables show it of both.
+    assert!(rows.iter().all(|row| row.aws_cpu_ms().is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,4 +179,35 @@ async fn a_function_that_is_held_to_too_small_a_size_ends_the_bench() {
         processor: None,
     });
     assert!(stack.sync().await.is_err());
+}
+
+/// The script in a place where it can keep nothing: past its checks it ends at once.
+fn script(
+    on_one_processor: bool,
+    argument: Option<&str>,
+) -> std::io::Result<(Option<i32>, String)> {
+    let mut command = match on_one_processor {
+        true => Command::new("taskset"),
+        false => Command::new("bash"),
+    };
+    if on_one_processor {
+        command.args(["--cpu-list", "0", "bash"]);
+    }
+    let run = concat!(env!("CARGO_MANIFEST_DIR"), "/run");
+    command.arg(run).args(argument);
+    let output = command.env("XDG_CACHE_HOME", "/dev/null").output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok((output.status.code(), said))
+}
+
+#[test]
+fn the_script_refuses_an_argument_that_it_does_not_know_and_a_machine_that_is_too_small() {
+    let (code, said) = script(false, Some("--thousand")).unwrap();
+    assert_eq!(
+        (code, said.trim()),
+        (Some(2), "usage: tests/bench/run [--million]")
+    );
+    let (code, said) = script(true, None).unwrap();
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("tests/bench/run: needs "), "{said}");
 }
