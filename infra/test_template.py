@@ -71,6 +71,9 @@ ELSEWHERE = {
 }
 # Who asks Microsoft, and so needs what proves the application.
 CREDENTIAL_USERS = {"enumerator", "finalizer"}
+# For whom Lambda keeps what a schedule sent and the function failed at, and where: in the function's name.
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+KEEPERS = {"enumerator": "ScheduleDeadLetterQueue"}
 
 
 def expected_permissions():
@@ -98,6 +101,8 @@ def expected_permissions():
         else:
             allowed |= {(action, "DirectoryTable", "stream") for action in STREAM_ACTIONS}
             allowed.add(("dynamodb:ListStreams", "elsewhere", None))
+        if function in KEEPERS:
+            allowed.add(("sqs:SendMessage", KEEPERS[function], None))
         if function in CREDENTIAL_USERS:
             allowed.add(("secretsmanager:GetSecretValue", "elsewhere", None))
             allowed.add(("sts:GetWebIdentityToken", "elsewhere", None))
@@ -138,6 +143,10 @@ WATCHED = {
 }
 # And of these an absence is as bad as a high value: who would tell, if nobody looks?
 MISSING_IS_BAD = {"SinceCompleted", "SinceFullCompleted"}
+# Of these an absence says nothing: whoever was late and stopped altogether is late still.
+MISSING_IS_UNKNOWN = {"IteratorAge"}
+# What each sweep writes once, whatever it finds.
+WRITTEN_BY_SWEEPS = {"SinceCompleted", "SinceFullCompleted"}
 # An alarm looks back for so long at most, in seconds.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 LOOKED_BACK_MAX_SECONDS = 86_400
@@ -313,8 +322,23 @@ def function_findings(template):
             yield f"{name}: no log group of its own"
         elif "RetentionInDays" not in groups[group]["Properties"]:
             yield f"{name}: its logs are kept for ever"
+        if rings_itself(name) != (properties.get("RecursiveLoop") == "Allow"):
+            what = "is stopped" if rings_itself(name) else "rings nobody, and is not stopped"
+            yield f"{name}: {what} when it goes round and round"
         for event_name, event in properties["Events"].items():
             yield from event_findings(template, f"{name}, {event_name}", properties, event)
+
+
+def rings_itself(name):
+    """Whether a message of a function's may lead to its own invocation, by its queue or by others'."""
+    readers = {queue.lower(): function for function, queue in FUNCTIONS.items() if queue}
+    begun = name.removesuffix("Function").lower()
+    rung, new = set(), {begun}
+    while new:
+        rings = {readers[queue] for one in new for queue in CALLS[one].get("queues", {}).get("SendMessage", ())}
+        new = rings - rung
+        rung |= new
+    return begun in rung
 
 
 def event_findings(template, where, function, event):
@@ -447,6 +471,25 @@ def schedule_findings(template):
             yield f"{name}: is tried again for a whole day"
         if "DeadLetterConfig" not in aim:
             yield f"{name}: what it cannot start is not kept"
+        yield from handed_over_findings(template, name, aim)
+
+
+def handed_over_findings(template, name, aim):
+    """A schedule is done with an event when Lambda has it: its retries and dead letters are of the handing over.
+
+    Lambda tries no later and no oftener than the schedule would, and keeps what is not made up for by the next one.
+    """
+    function = target(aim["Arn"])
+    config = template["Resources"][function]["Properties"].get("EventInvokeConfig", {})
+    if not {"MaximumEventAgeInSeconds", "MaximumRetryAttempts"} <= config.keys():
+        yield f"{name}: what {function} got of it is tried again for six hours"
+        return
+    is_made_up_for = aim.get("RetryPolicy", {}).get("MaximumRetryAttempts") == 0
+    if is_made_up_for and config["MaximumRetryAttempts"] != 0:
+        yield f"{name}: {function} tries again what the next one would do"
+    kept = target(config.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"))
+    if not is_made_up_for and kept != target(aim.get("DeadLetterConfig", {}).get("Arn")):
+        yield f"{name}: what {function} failed at is not kept beside what it was not handed"
 
 
 def alarm_findings(template):
@@ -469,10 +512,16 @@ def alarm_findings(template):
         if properties["Namespace"] == NAMESPACE:
             dimension = dimensions[0]["Name"] if dimensions else None
             yield from metric_findings(name, properties["MetricName"], dimension)
-            own.add(properties["MetricName"])
+            # How many values there are says nothing of what they are.
+            if properties["Statistic"] != "SampleCount":
+                own.add(properties["MetricName"])
             is_bad = properties["MetricName"] in MISSING_IS_BAD
             if is_bad != (properties["TreatMissingData"] == "breaching"):
                 yield f"{name}: takes missing data for {properties['TreatMissingData']}"
+        if properties["MetricName"] in MISSING_IS_UNKNOWN and properties["TreatMissingData"] != "ignore":
+            yield f"{name}: takes missing data for {properties['TreatMissingData']}"
+    if not any(is_of_sweeps(alarm) for alarm in of_type(template, "AWS::CloudWatch::Alarm").values()):
+        yield "SweepSchedule: no alarm of sweeps that do not come"
     for metric in sorted(WATCHED - own):
         yield f"{metric}: no alarm of it"
     for function in of_type(template, "AWS::Serverless::Function"):
@@ -484,6 +533,18 @@ def alarm_findings(template):
         metric = "ApproximateNumberOfMessagesVisible" if is_dead else "ApproximateAgeOfOldestMessage"
         if (queue, metric) not in watched:
             yield f"{queue}: no alarm of its {metric}"
+
+
+def is_of_sweeps(alarm):
+    """Whether an alarm counts what sweeps alone write, and nothing counts as none."""
+    properties = alarm["Properties"]
+    return (
+        properties["Namespace"] == NAMESPACE
+        and properties["MetricName"] in WRITTEN_BY_SWEEPS
+        and properties["Statistic"] == "SampleCount"
+        and properties["ComparisonOperator"] == "LessThanThreshold"
+        and properties["TreatMissingData"] == "breaching"
+    )
 
 
 def metric_findings(where, metric, dimension):
@@ -873,6 +934,48 @@ class ThePolicy(unittest.TestCase):
             "SweepSchedule: is tried again for a whole day",
             "SweepSchedule: what it cannot start is not kept",
         )
+
+    def test_notices_what_a_schedule_sent_that_is_given_up_in_silence_or_tried_for_hours(self):
+        del self.properties("EnumeratorFunction")["EventInvokeConfig"]["DestinationConfig"]
+        del self.properties("FinalizerFunction")["EventInvokeConfig"]
+        lost = "what EnumeratorFunction failed at is not kept beside what it was not handed"
+        self.notices(
+            f"FullRunSchedule: {lost}",
+            f"DeltaRunSchedule: {lost}",
+            "SweepSchedule: what FinalizerFunction got of it is tried again for six hours",
+        )
+
+    def test_notices_a_sweep_that_is_tried_again_beside_the_next_one(self):
+        self.properties("FinalizerFunction")["EventInvokeConfig"]["MaximumRetryAttempts"] = 2
+        self.notices("SweepSchedule: FinalizerFunction tries again what the next one would do")
+
+    def test_notices_a_function_that_lambda_stops_and_one_that_it_should_stop(self):
+        del self.properties("WorkerFunction")["RecursiveLoop"]
+        self.properties("EnumeratorFunction")["RecursiveLoop"] = "Terminate"
+        self.properties("PublisherFunction")["RecursiveLoop"] = "Allow"
+        self.notices(
+            "WorkerFunction: is stopped when it goes round and round",
+            "EnumeratorFunction: is stopped when it goes round and round",
+            "PublisherFunction: rings nobody, and is not stopped when it goes round and round",
+        )
+
+    def test_notices_sweeps_whose_absence_nobody_tells(self):
+        finding = "SweepSchedule: no alarm of sweeps that do not come"
+        alarm = self.properties("SweepMissingAlarm")
+        # Every run invokes the finalizer, and makes up for the sweeps that do not.
+        alarm["Namespace"], alarm["MetricName"] = "AWS/Lambda", "Invocations"
+        self.notices(finding)
+        self.setUp()
+        del self.resources["SweepMissingAlarm"]
+        self.notices(finding)
+
+    def test_notices_a_value_that_is_counted_and_not_looked_at(self):
+        del self.resources["CompletedRunMissingAlarm"]
+        self.notices("SinceCompleted: no alarm of it")
+
+    def test_notices_an_alarm_that_takes_a_publisher_that_stopped_for_a_quick_one(self):
+        self.properties("StatusEventsLateAlarm")["TreatMissingData"] = "notBreaching"
+        self.notices("StatusEventsLateAlarm: takes missing data for notBreaching")
 
     def test_notices_each_alarm_that_is_missing(self):
         missing = {

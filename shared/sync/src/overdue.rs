@@ -1,6 +1,7 @@
 //! Whose last completed run is the longest ago.
 
 use rollcall_core::ids::TenantId;
+use rollcall_core::quarantine::rests_until_ms;
 use rollcall_store::{Head, TenantMark};
 use tracing::info;
 
@@ -41,8 +42,13 @@ impl Overdue {
             return;
         }
         self.tenants += 1;
-        // A tenant that has had its schedule since just now could have no run by it yet.
-        let last = |at_ms: Option<u64>| at_ms.unwrap_or_default().max(tenant.scheduled_at_ms);
+        // A tenant that has had its schedule since just now could have no run by it yet; nor could one that the
+        // schedules leave alone. Other events tell of that one, and here it would hide the others for weeks.
+        let rested_at_ms = head
+            .failed_at_ms
+            .and_then(|at_ms| rests_until_ms(head.failed_in_a_row, at_ms));
+        let could_at_ms = tenant.scheduled_at_ms.max(rested_at_ms.unwrap_or_default());
+        let last = |at_ms: Option<u64>| at_ms.unwrap_or_default().max(could_at_ms);
         let any = tenant
             .schedule
             .waits_for_any_since(last(head.completed_at_ms));
@@ -115,6 +121,39 @@ mod tests {
         };
         overdue.look(&tenant("back", false, 90_000), &head, 100_000);
         assert_eq!(overdue.any.seconds, 10);
+    }
+
+    #[test]
+    fn a_tenant_that_rests_hides_nobody_and_waits_from_the_end_of_its_rest() {
+        const HOUR_MS: u64 = 3_600_000;
+        let head = |failed_in_a_row: u64, failed_at_ms: Option<u64>, completed_h: u64| Head {
+            failed_in_a_row,
+            failed_at_ms,
+            completed_at_ms: Some(completed_h * HOUR_MS),
+            full_completed_at_ms: Some(completed_h * HOUR_MS),
+            ..Head::default()
+        };
+        let waits = |failed_in_a_row: u64, now_h: u64| {
+            let mut overdue = Overdue::default();
+            let failed = head(failed_in_a_row, Some(1_000 * HOUR_MS), 0);
+            let well = head(0, None, 998);
+            overdue.look(&tenant("failing", false, 0), &failed, now_h * HOUR_MS);
+            overdue.look(&tenant("well", false, 0), &well, now_h * HOUR_MS);
+            let longest = |of: &Longest| (of.tenant.clone().unwrap(), of.seconds / 3_600);
+            assert_eq!(longest(&overdue.any), longest(&overdue.full));
+            let (tenant, hours) = longest(&overdue.any);
+            (tenant.as_str().to_owned(), hours)
+        };
+        let of = |tenant: &str, hours: u64| (tenant.to_owned(), hours);
+        // Two failures are no rest.
+        assert_eq!(waits(2, 1_001), of("failing", 1_001));
+        // It rests for 23 hours; then a run is due that does not come.
+        assert_eq!(waits(9, 1_001), of("well", 3));
+        assert_eq!(waits(9, 1_030), of("well", 32));
+        let mut overdue = Overdue::default();
+        let failed = head(9, Some(1_000 * HOUR_MS), 0);
+        overdue.look(&tenant("failing", false, 0), &failed, 1_030 * HOUR_MS);
+        assert_eq!(overdue.any.seconds, 7 * 3_600);
     }
 
     #[test]
