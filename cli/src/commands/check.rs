@@ -203,7 +203,7 @@ async fn ask(graph: &GraphClient, scope: &Scope, report: &mut Report) -> Result<
     let mut page = graph.users_page(PageAt::First).await?;
     report.credential = Some(true);
     read_groups(graph, scope, report).await?;
-    graph.note_groups(scope, &mut page.users).await?;
+    graph.note_groups(scope, &mut page.users, &[]).await?;
     report.page = Some(Page::of(&page.users, page.next.is_some(), scope));
     report.count = graph.count_users().await?;
     report.delta = Some(graph.delta_from_now().await?.is_some());

@@ -110,10 +110,12 @@ fn refused(run: &RunRef, ruled: Ruled) -> Option<String> {
         Ruled::NotHeld(state) => format!(
             "run {run} is {}, not HELD{}; `hold list` shows those that wait for a person",
             state.shown_name(),
-            if state == RunState::Superseded {
-                ": a later full run made a plan of its own, or nobody decided in time"
-            } else {
-                ""
+            match state {
+                RunState::Superseded =>
+                    ": a later full run made a plan of its own, or nobody decided in time",
+                RunState::Finalizing | RunState::Applying =>
+                    ": if its plan has just been approved, `sync --tenant` sees it to its end",
+                _ => "",
             }
         ),
         Ruled::OtherPlan(waiting) => format!(

@@ -44,7 +44,12 @@ async fn list(store: &Store, only: Option<&TenantId>, output: &Output) -> anyhow
 async fn show(store: &Store, run: &RunRef, output: &Output) -> anyhow::Result<()> {
     let record = record(store, run).await?;
     let batches = store.batches(run, None).await?;
-    let plan = store.plan(run).await?.map(|stored| stored.plan);
+    // Of an approved plan, what is carried out.
+    let plan = match store.released(run).await? {
+        None => store.plan(run).await?,
+        released => released,
+    };
+    let plan = plan.map(|stored| stored.plan);
     let details = RunDetails::of(&record, &batches, plan.as_ref());
     if output.is_json() {
         output.object(&details)

@@ -4,6 +4,7 @@
 use anyhow::bail;
 use rollcall_core::by_hand::Decision;
 use rollcall_core::ids::{ObjectId, RunRef, TenantId};
+use rollcall_core::plan::Deactivation;
 use rollcall_core::status::{Status, StoredUser};
 use rollcall_store::{Decided, HoldDecision, Store};
 
@@ -96,7 +97,7 @@ pub(crate) async fn explain(who: &Who, place: &Place, output: &Output) -> anyhow
         let history = store.history(tenant, user).await?;
         let beside = Beside {
             approved: approved(store, tenant, deciding_run(&history)).await?,
-            waits: waits(store, tenant, &user.id).await?,
+            waits: waits(store, tenant, user).await?,
         };
         let explained = Explained::of(tenant, user, &history, &beside);
         if output.is_json() {
@@ -121,18 +122,20 @@ async fn approved(
     Ok(record.and_then(|record| record.approved))
 }
 
-/// The held run whose plan has the user, with its evidence.
+/// The held run whose plan has the user as he is, with its evidence: who has changed since is left by it.
 async fn waits(
     store: &Store,
     tenant: &TenantId,
-    id: &ObjectId,
+    user: &StoredUser,
 ) -> anyhow::Result<Option<(RunRef, String)>> {
     for record in store.held_runs(tenant).await? {
         let Some(stored) = store.plan(&record.run).await? else {
             continue;
         };
         let mut entries = stored.plan.entries().iter();
-        if let Some(entry) = entries.find(|entry| entry.id() == id) {
+        let is_his =
+            |entry: &&Deactivation| (entry.id(), entry.version()) == (&user.id, user.version);
+        if let Some(entry) = entries.find(is_his) {
             return Ok(Some((record.run, entry.detail().to_owned())));
         }
     }

@@ -176,6 +176,20 @@ fn a_person_s_word_is_not_undone_either_way() {
     }
 }
 
+/// The index that the enumerator knows him by may be behind: the worker reads him as he is.
+#[test]
+fn whoever_a_person_decided_about_is_left_to_a_worker_that_reads_him() {
+    let seen = user("a");
+    let decided = StoredUser {
+        reason: Reason::Manual,
+        ..created(&seen)
+    };
+    let (scope, standing) = (Scope::default(), decided.standing());
+    assert!(!is_unchanged(&seen, &scope, Some(&standing)));
+    let decision = context(&scope, 1, 0).decide(&seen, Some(&decided));
+    assert_eq!(decision, Decision::default());
+}
+
 #[test]
 fn enabled_again_or_back_in_scope_is_active_again_at_once() {
     let scope = Scope::default();

@@ -11,13 +11,16 @@ pub fn is_decided_between(before: &StoredUser, now: &StoredUser) -> bool {
 }
 
 /// The user as he was before, in a version of its own: what he was in between stays in his history.
-/// It counts as a person's decision, for it was one who asked for it.
+/// It counts as a person's decision, for it was one who asked for it; and a status that it changes is set now,
+/// in milliseconds since 1970: who was off in between has had no session since he was on before.
 #[must_use]
-pub fn reverted(now: &StoredUser, before: &StoredUser) -> StoredUser {
+pub fn reverted(now: &StoredUser, before: &StoredUser, now_ms: u64) -> StoredUser {
     let version = now.version + 1;
+    let is_set = (now.status, now.reason) != (before.status, before.reason);
     StoredUser {
         version,
         decided_version: Some(version),
+        status_at_ms: if is_set { now_ms } else { now.status_at_ms },
         ..before.clone()
     }
 }
@@ -71,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_taken_back_is_as_before_but_for_the_version() {
+    fn whoever_is_taken_back_is_as_before_but_for_the_version_and_since_when() {
         let before = created();
         let now = StoredUser {
             status: Status::Inactive,
@@ -80,13 +83,22 @@ mod tests {
             version: 2,
             ..before.clone()
         };
-        let after = reverted(&now, &before);
+        let after = reverted(&now, &before, 7);
         assert_eq!((after.version, after.decided_version), (3, Some(3)));
+        assert_eq!(after.status_at_ms, 7);
         let as_before = StoredUser {
             version: before.version,
             decided_version: before.decided_version,
+            status_at_ms: before.status_at_ms,
             ..after
         };
         assert_eq!(as_before, before);
+        let renamed = StoredUser {
+            display_name: Some("Other".into()),
+            version: 2,
+            ..before.clone()
+        };
+        let after = reverted(&renamed, &before, 7);
+        assert_eq!(after.status_at_ms, before.status_at_ms);
     }
 }

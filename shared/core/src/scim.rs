@@ -48,8 +48,8 @@ impl TryFrom<ScimEntry> for ScimTarget {
 pub struct Account {
     /// The user's object id: by it he is found again, whatever his names become.
     pub external_id: String,
-    /// His login name.
-    pub user_name: String,
+    /// His login name, without which a service provider takes no account.
+    pub user_name: Option<String>,
     /// His name to show.
     pub display_name: Option<String>,
     /// His address.
@@ -59,16 +59,16 @@ pub struct Account {
 }
 
 impl Account {
-    /// Of a user of the directory; `None` without a login name, which a service provider needs.
+    /// Of a user of the directory.
     #[must_use]
-    pub fn of(user: &StoredUser) -> Option<Self> {
-        Some(Self {
+    pub fn of(user: &StoredUser) -> Self {
+        Self {
             external_id: user.id.to_string(),
-            user_name: user.user_principal_name.clone()?,
+            user_name: user.user_principal_name.clone(),
             display_name: user.display_name.clone(),
             mail: user.mail.clone(),
             active: user.status == Status::Active,
-        })
+        }
     }
 }
 
@@ -96,6 +96,9 @@ impl From<&Standing> for AccountMark {
 pub const LATE_MS_MAX: u64 = 600_000;
 /// When somebody whom a service provider refused is told of again though nothing changed, in milliseconds.
 pub const REFUSED_AGAIN_MS: u64 = 3_600_000;
+/// How long an account that is known is missed before it is taken for gone, in milliseconds: a token of another
+/// workspace finds nobody, and is put right within an hour.
+pub const MISSED_MS_MIN: u64 = 3_600_000;
 
 /// What is known of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -108,6 +111,8 @@ pub struct AccountNote {
     pub refused: bool,
     /// Until when a request that was given up may still arrive, in milliseconds since 1970.
     pub late_until_ms: Option<u64>,
+    /// Since when the account that is known is not found, in milliseconds since 1970.
+    pub missed_since_ms: Option<u64>,
     /// When it is told again though nothing changed, in milliseconds since 1970.
     pub again_at_ms: Option<u64>,
 }
@@ -133,12 +138,23 @@ impl AccountNote {
         late(note, now_ms).is_none()
     }
 
+    /// Whether it is believed that there is no account when none is found. One that is known may be there all the
+    /// same, until it has been missed for long enough.
+    #[must_use]
+    pub fn is_absence_believed(note: Option<&Self>, now_ms: u64) -> bool {
+        note.is_none_or(|note| {
+            let believed_at_ms = note.missed_since_ms.map(|ms| ms + MISSED_MS_MIN);
+            note.account.is_none() || believed_at_ms.is_some_and(|at_ms| at_ms <= now_ms)
+        })
+    }
+
     /// What is noted before he is told of: whoever finds it knows that a request may be on its way.
     #[must_use]
     pub fn begun(note: Option<&Self>, now_ms: u64) -> Self {
         Self {
             account: note.and_then(|note| note.account.clone()),
             late_until_ms: Some(now_ms + LATE_MS_MAX),
+            missed_since_ms: missed_since_ms(note),
             ..Self::default()
         }
     }
@@ -154,12 +170,14 @@ impl AccountNote {
             } else {
                 late(note, now_ms)
             },
+            missed_since_ms: missed_since_ms(note),
             ..Self::default()
         };
         match outcome {
             Outcome::Told(account, mark) => Self {
                 account,
                 mark: Some(mark),
+                missed_since_ms: None,
                 ..after
             },
             Outcome::Refused(mark) => Self {
@@ -168,6 +186,16 @@ impl AccountNote {
                 again_at_ms: Some(now_ms + REFUSED_AGAIN_MS),
                 ..after
             },
+            Outcome::Missed(mark) => {
+                let since_ms = after.missed_since_ms.unwrap_or(now_ms);
+                Self {
+                    mark: Some(mark),
+                    refused: true,
+                    missed_since_ms: Some(since_ms),
+                    again_at_ms: Some(since_ms + MISSED_MS_MIN),
+                    ..after
+                }
+            }
             Outcome::Failed(mark, again_ms) => Self {
                 mark: Some(mark),
                 refused: true,
@@ -185,6 +213,10 @@ fn late(note: Option<&AccountNote>, now_ms: u64) -> Option<u64> {
     until_ms.filter(|until_ms| now_ms < *until_ms)
 }
 
+fn missed_since_ms(note: Option<&AccountNote>) -> Option<u64> {
+    note.and_then(|note| note.missed_since_ms)
+}
+
 /// What telling of somebody came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -192,6 +224,8 @@ pub enum Outcome {
     Told(Option<String>, AccountMark),
     /// The service provider does not take it.
     Refused(AccountMark),
+    /// The account that is known is not found, and not taken for gone yet.
+    Missed(AccountMark),
     /// It failed, and may pass: when to try again, in milliseconds from now.
     Failed(AccountMark, u64),
     /// It was not done yet.
@@ -266,6 +300,29 @@ mod tests {
             1
         ));
         assert!(AccountNote::is_due(None, AccountMark { status, ..MARK }, 1));
+    }
+
+    #[test]
+    fn an_account_that_is_missed_is_taken_for_gone_when_it_is_missed_an_hour_later_too() {
+        let outcome = Outcome::Told(Some("a1".into()), MARK);
+        let told = AccountNote::after(None, outcome, false, 0);
+        assert!(AccountNote::is_absence_believed(None, 0));
+        assert!(!AccountNote::is_absence_believed(Some(&told), u64::MAX));
+        let missed = AccountNote::after(Some(&told), Outcome::Missed(MARK), false, 7);
+        assert_eq!(missed.account, told.account);
+        assert!(missed.refused && !AccountNote::is_due(Some(&missed), MARK, 8));
+        // Whatever comes of the looks in between: a change, a death, a refusal.
+        let begun = AccountNote::begun(Some(&missed), 8);
+        let refused = AccountNote::after(Some(&begun), Outcome::Refused(MARK), false, 9);
+        let missed = AccountNote::after(Some(&refused), Outcome::Missed(MARK), false, 10);
+        let believed_at_ms = 7 + MISSED_MS_MIN;
+        let is_believed = |now_ms| AccountNote::is_absence_believed(Some(&missed), now_ms);
+        assert!(!is_believed(believed_at_ms - 1) && is_believed(believed_at_ms));
+        assert!(AccountNote::is_due(Some(&missed), MARK, believed_at_ms));
+        // One that is found is missed from the start again.
+        let outcome = Outcome::Told(Some("a1".into()), MARK);
+        let found = AccountNote::after(Some(&missed), outcome, false, 11);
+        assert!(!AccountNote::is_absence_believed(Some(&found), u64::MAX));
     }
 
     #[test]

@@ -225,13 +225,14 @@ pub struct Standing {
 
 impl Standing {
     /// Whether a sighting with this content hash and implication leaves the user as he is:
-    /// the same content *and* the status that is implied now (a person's word apart). So a user
-    /// who is back in scope, enabled again, or whom a held run left waiting is never unchanged.
+    /// the same content *and* the status that is implied now. So a user who is back in scope, enabled
+    /// again, or whom a held run left waiting is never unchanged; nor is one whom a person decided about: where
+    /// this was read from an index, he may have been given back since.
     #[must_use]
     pub fn is_unchanged_by(&self, hash: ContentHash, implied: Implied) -> bool {
         let status_agrees = match implied {
             Implied::Unknown => false,
-            _ if self.reason == Reason::Manual => true,
+            _ if self.reason == Reason::Manual => false,
             Implied::Active => self.status == Status::Active,
             Implied::Inactive(reason) => self.status == Status::Inactive && self.reason == reason,
         };

@@ -1,8 +1,9 @@
 //! `$batch`: up to twenty questions in one request, answered in any order, each for itself.
 //! <https://learn.microsoft.com/graph/json-batching>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use rollcall_core::evidence::{RequestId, Told};
 use rollcall_core::ids::ObjectId;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -48,6 +49,9 @@ pub(crate) trait Question {
 
     /// Reads the body of an answer with status 200.
     fn read(&self, id: &ObjectId, body: &Map<String, Value>) -> Result<Self::Answer, Broken>;
+
+    /// Whether this answer, about one of whom it is expected, shows that the service sees what it was asked for.
+    fn vouches(answer: &Self::Answer) -> bool;
 }
 
 /// Is he there?
@@ -74,6 +78,77 @@ impl Question for IsThere {
         }
         Ok(Existence::Found { account_enabled })
     }
+
+    fn vouches(answer: &Existence) -> bool {
+        matches!(answer, Existence::Found { .. })
+    }
+}
+
+/// What each was answered.
+#[derive(Debug)]
+pub(crate) struct Answered<A> {
+    pub(crate) told: BTreeMap<ObjectId, Told<A>>,
+    /// In whose request nobody who was asked about beside them vouched for the answers.
+    pub(crate) alone: BTreeSet<ObjectId>,
+    /// Whether somebody did in any request.
+    pub(crate) is_vouched: bool,
+}
+
+impl<A> Answered<A> {
+    pub(crate) const fn nothing() -> Self {
+        Self {
+            told: BTreeMap::new(),
+            alone: BTreeSet::new(),
+            is_vouched: false,
+        }
+    }
+
+    /// The answers of one request; `None` while somebody beside them may vouch for them yet, and nobody does.
+    pub(crate) fn of<Q: Question<Answer = A>>(
+        known: BTreeMap<ObjectId, A>,
+        beside: &[ObjectId],
+        request: &RequestId,
+    ) -> Option<Self> {
+        let is_vouched = beside
+            .iter()
+            .any(|id| known.get(id).is_some_and(Q::vouches));
+        if !is_vouched && beside.iter().any(|id| !known.contains_key(id)) {
+            return None;
+        }
+        let alone = match is_vouched || beside.is_empty() {
+            true => BTreeSet::new(),
+            false => known.keys().cloned().collect(),
+        };
+        Some(Self {
+            told: told(known, request).collect(),
+            alone,
+            is_vouched,
+        })
+    }
+
+    /// Takes further answers. About whoever was asked about beside others there can be several.
+    pub(crate) fn add<Q: Question<Answer = A>>(&mut self, more: Self) {
+        for (id, told) in more.told {
+            if Q::vouches(&told.what) {
+                self.told.insert(id, told);
+            } else {
+                self.told.entry(id).or_insert(told);
+            }
+        }
+        self.alone.extend(more.alone);
+        self.is_vouched |= more.is_vouched;
+    }
+}
+
+/// What one answer says of each.
+pub(crate) fn told<T>(
+    of: impl IntoIterator<Item = (ObjectId, T)>,
+    request: &RequestId,
+) -> impl Iterator<Item = (ObjectId, Told<T>)> {
+    of.into_iter().map(|(id, what)| {
+        let request = request.clone();
+        (id, Told { what, request })
+    })
 }
 
 /// What one batch says of those who were asked about. Who is in none of the fields had no answer.

@@ -7,7 +7,7 @@ use rollcall_core::ids::ObjectId;
 use rollcall_core::user::GraphUser;
 use serde_json::json;
 
-use crate::batch::{self, BATCH_REQUESTS_MAX, IsThere, Question};
+use crate::batch::{self, Answered, BATCH_REQUESTS_MAX, IsThere, Question, told};
 use crate::client::GraphClient;
 use crate::error::{FailedCall, GraphError};
 use crate::http::{Call, Verdict};
@@ -126,43 +126,43 @@ impl GraphClient {
         &self,
         ids: &[ObjectId],
     ) -> Result<BTreeMap<ObjectId, Told<Existence>>, GraphError> {
-        self.ask_each(&IsThere, ids).await
+        Ok(self.ask_each(&IsThere, ids, &[]).await?.told)
     }
 
-    /// Asks a question about users one by one, 20 a request.
+    /// Asks a question about users one by one, 20 a request, and in each request about those beside them.
     pub(crate) async fn ask_each<Q: Question>(
         &self,
         question: &Q,
         ids: &[ObjectId],
-    ) -> Result<BTreeMap<ObjectId, Told<Q::Answer>>, GraphError> {
-        let each_once: Vec<ObjectId> = ids
-            .iter()
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .cloned()
-            .collect();
-        let mut known = BTreeMap::new();
-        for some in each_once.chunks(BATCH_REQUESTS_MAX) {
-            known.extend(self.ask_some(question, some).await?);
+        beside: &[ObjectId],
+    ) -> Result<Answered<Q::Answer>, GraphError> {
+        let each_once: BTreeSet<_> = ids.iter().filter(|id| !beside.contains(id)).collect();
+        let each_once: Vec<ObjectId> = each_once.into_iter().cloned().collect();
+        let at_once = BATCH_REQUESTS_MAX.saturating_sub(beside.len()).max(1);
+        let mut answered = Answered::nothing();
+        for some in each_once.chunks(at_once) {
+            answered.add::<Q>(self.ask_some(question, some, beside).await?);
         }
-        Ok(known)
+        Ok(answered)
     }
 
     async fn ask_some<Q: Question>(
         &self,
         question: &Q,
         ids: &[ObjectId],
-    ) -> Result<BTreeMap<ObjectId, Told<Q::Answer>>, GraphError> {
+        beside: &[ObjectId],
+    ) -> Result<Answered<Q::Answer>, GraphError> {
         let http = self.http();
         let mut retry = http.retry();
-        let mut known = BTreeMap::new();
+        let mut answered = Answered::nothing();
         let mut left = ids.to_vec();
         // `Retry` bounds the rounds.
-        while !left.is_empty() {
+        loop {
+            let asked: Vec<_> = beside.iter().chain(&left).cloned().collect();
             let address = self.endpoints().batch.clone();
-            let call = Call::post(Q::OPERATION, address, &batch::asked(question, &left));
+            let call = Call::post(Q::OPERATION, address, &batch::asked(question, &asked));
             let answer = http.send(&call, &mut retry).await?;
-            let settled = match batch::settle(question, &left, &answer.body) {
+            let settled = match batch::settle(question, &asked, &answer.body) {
                 Ok(settled) => settled,
                 Err(broken) => {
                     let failed = answer.failed(&call, broken);
@@ -174,8 +174,13 @@ impl GraphClient {
                 http.counters.throttled();
             }
             let request = RequestId::from(answer.request_id.clone());
-            known.extend(told(settled.known, &request));
-            left.retain(|id| !known.contains_key(id));
+            if let Some(round) = Answered::of::<Q>(settled.known, beside, &request) {
+                answered.add::<Q>(round);
+                left.retain(|id| !answered.told.contains_key(id));
+            }
+            if left.is_empty() {
+                return Ok(answered);
+            }
             match (settled.ended, settled.passing) {
                 (Some((Verdict::Unauthorised, failed)), _) => {
                     http.renew_token(answer.token_serial, failed, settled.claims, &mut retry)
@@ -186,28 +191,15 @@ impl GraphClient {
                 (None, Some((failed, retry_after_ms))) => {
                     retry.wait(Fault::passing(failed, retry_after_ms)).await?;
                 }
-                (None, None) if !left.is_empty() => {
+                (None, None) => {
                     let missing = page::Broken("the batch leaves questions out");
                     retry
                         .wait(Fault::broken(answer.failed(&call, missing)))
                         .await?;
                 }
-                (None, None) => {}
             }
         }
-        Ok(known)
     }
-}
-
-/// What one answer says of each.
-fn told<T>(
-    of: impl IntoIterator<Item = (ObjectId, T)>,
-    request: &RequestId,
-) -> impl Iterator<Item = (ObjectId, Told<T>)> {
-    of.into_iter().map(|(id, what)| {
-        let request = request.clone();
-        (id, Told { what, request })
-    })
 }
 
 fn endless(cause: &str) -> GraphError {

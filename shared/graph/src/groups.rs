@@ -23,7 +23,7 @@ const MEMBER_WALKS_MAX: u32 = 5;
 
 /// Groups in one `checkMemberGroups`.
 /// <https://learn.microsoft.com/graph/api/directoryobject-checkmembergroups>
-const CHECKED_GROUPS_MAX: usize = 20;
+pub const CHECKED_GROUPS_MAX: usize = 20;
 
 pub(crate) const GROUP_MEMBERS: &str = "groupMembers";
 pub(crate) const CHECK_MEMBER_GROUPS: &str = "checkMemberGroups";
@@ -121,7 +121,10 @@ impl GraphClient {
     }
 
     /// Asks about users one by one, 20 a request, whether they are in one of some groups, nested
-    /// membership too. Who is found in one is not asked about the others.
+    /// membership too. Who is found in one is not asked about the others. In each request those `beside` are asked
+    /// about as well, who ought to be in one: an answer may leave out what the service does not show at this
+    /// moment, so that somebody is in none is believed where one of those is in one by the same request. Where none
+    /// is by any, it is told as it came, and theirs with it.
     /// <https://learn.microsoft.com/graph/api/directoryobject-checkmembergroups>
     ///
     /// # Errors
@@ -129,20 +132,30 @@ impl GraphClient {
     pub async fn in_groups(
         &self,
         ids: &[ObjectId],
+        beside: &[ObjectId],
         groups: &[ObjectId],
     ) -> Result<BTreeMap<ObjectId, Told<Membership>>, GraphError> {
         let mut told = BTreeMap::new();
         let mut left = ids.to_vec();
+        let is_out = |it: &Told<Membership>| it.what == Membership::Out;
         for groups in groups.chunks(CHECKED_GROUPS_MAX) {
-            told.extend(self.ask_each(&InGroups(groups), &left).await?);
-            let is_out = |it: &Told<Membership>| it.what == Membership::Out;
+            let answered = self.ask_each(&InGroups(groups), &left, beside).await?;
+            for (id, it) in answered.told {
+                let is_doubtful = answered.is_vouched && answered.alone.contains(&id);
+                if is_doubtful && is_out(&it) && !beside.contains(&id) {
+                    told.remove(&id);
+                } else if told.get(&id).is_none_or(is_out) {
+                    told.insert(id, it);
+                }
+            }
             left.retain(|id| told.get(id).is_some_and(is_out));
         }
         Ok(told)
     }
 
-    /// Notes about users whether they are in one of the scope's groups, by id. Only those are asked about
-    /// for whom it decides; who is gone meanwhile is not known to be in one, nor to be in none.
+    /// Notes about users whether they are in one of the scope's groups, by id, as [`GraphClient::in_groups`] does.
+    /// Only those are asked about for whom it decides; who is gone meanwhile is not known to be in one, nor to be
+    /// in none.
     ///
     /// # Errors
     /// Any [`GraphError`]; nothing is noted then.
@@ -150,11 +163,12 @@ impl GraphClient {
         &self,
         scope: &Scope,
         users: impl IntoIterator<Item = &'u mut GraphUser>,
+        beside: &[ObjectId],
     ) -> Result<(), GraphError> {
         let users = users.into_iter();
         let mut open: Vec<_> = users.filter(|user| scope.groups_decide(user)).collect();
         let asked: Vec<_> = open.iter().map(|user| user.id.clone()).collect();
-        let told = self.in_groups(&asked, &scope.groups).await?;
+        let told = self.in_groups(&asked, beside, &scope.groups).await?;
         for user in &mut open {
             user.in_groups = match told.get(&user.id).map(|it| it.what) {
                 Some(Membership::In) => Some(true),
@@ -200,6 +214,10 @@ impl Question for InGroups<'_> {
             true => Membership::Out,
             false => Membership::In,
         })
+    }
+
+    fn vouches(answer: &Membership) -> bool {
+        *answer == Membership::In
     }
 }
 

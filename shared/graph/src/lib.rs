@@ -47,7 +47,7 @@ pub use config::{Cloud, Credential, GraphConfig, Kind, Secret};
 pub use confirm::Existence;
 pub use error::{FailedCall, GraphError};
 pub use exchange::{Exchange, Lost, Received, Transport, network};
-pub use groups::{FirstMembers, GroupMembers};
+pub use groups::{CHECKED_GROUPS_MAX, FirstMembers, GroupMembers};
 pub use identity::{Identity, Keeper, NoProof, Proving};
 pub use link::{NEXT_LINK_BYTES_MAX, NextLink};
 /// A request as a [`Transport`] gets it.

@@ -153,10 +153,10 @@ impl Tokens {
             }
             let claims = state.claims.clone();
             let asked = match self.ask(retry, claims.as_ref(), false).await {
-                // The secret may have been replaced since it was read.
-                Err(NoToken::Ever(GraphError::CredentialRejected { .. })) if self.is_kept() => {
-                    self.ask(retry, claims.as_ref(), true).await
-                }
+                // The secret, or a certificate that cannot be read, may have been replaced since it was read.
+                Err(NoToken::Ever(
+                    GraphError::CredentialRejected { .. } | GraphError::BadConfig { .. },
+                )) if self.is_kept() => self.ask(retry, claims.as_ref(), true).await,
                 asked => asked,
             };
             match (asked, &mut state.held) {

@@ -179,7 +179,7 @@ async fn a_credential_that_was_made_a_moment_ago_is_waited_for() {
     let (issuer, public_key) = Issuer::new(SUBJECT);
     let client = world.client(&Arc::new(issuer));
     let later = async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         world.trusts(public_key);
     };
     let (page, ()) = tokio::join!(client.users_page(PageAt::First), later);

@@ -297,7 +297,10 @@ async fn by_id_members_of_nested_groups_are_in_and_the_others_out() {
     let when = Matcher::endpoint(Endpoint::Batch);
     world.fault(FaultRule::once(when, Fault::status(504)));
     let asked = objects(&world.everybody);
-    let told = world.client.in_groups(&asked, &[object(world.outer)]).await;
+    let told = world
+        .client
+        .in_groups(&asked, &[], &[object(world.outer)])
+        .await;
     let expected: BTreeMap<_, _> = world
         .everybody
         .iter()
@@ -339,7 +342,8 @@ async fn it_is_noted_who_is_in_a_group_where_it_decides_and_nowhere_else() {
     }
     let groups = json!({ "groups": [world.outer.to_string()] });
     let scope: Scope = serde_json::from_value(groups).unwrap();
-    world.client.note_groups(&scope, &mut users).await.unwrap();
+    let noted = world.client.note_groups(&scope, &mut users, &[]).await;
+    noted.unwrap();
     for user in &users {
         let expected = match &user.id {
             id if *id == object(out) => Some(false),
@@ -351,7 +355,7 @@ async fn it_is_noted_who_is_in_a_group_where_it_decides_and_nowhere_else() {
     let asked = world.emulator.graph().requests(Endpoint::BatchItem);
     assert_eq!(asked, 3);
     let anybody = Scope::default();
-    let noted = world.client.note_groups(&anybody, &mut users).await;
+    let noted = world.client.note_groups(&anybody, &mut users, &[]).await;
     noted.unwrap();
     let asked = world.emulator.graph().requests(Endpoint::BatchItem);
     assert_eq!(asked, 3);
@@ -389,7 +393,11 @@ async fn twenty_groups_are_asked_about_at_a_time_and_whoever_is_in_one_no_furthe
     .await;
     let groups: Vec<_> = (0..45).map(|nth| object_id(format!("g{nth}"))).collect();
     let asked = ["early", "late", "never"].map(object_id);
-    let told = server.client().in_groups(&asked, &groups).await.unwrap();
+    let told = server
+        .client()
+        .in_groups(&asked, &[], &groups)
+        .await
+        .unwrap();
     let expected = [Membership::In, Membership::In, Membership::Out];
     assert!(said(told).into_values().eq(expected));
     let questions = server.seen();
@@ -398,6 +406,55 @@ async fn twenty_groups_are_asked_about_at_a_time_and_whoever_is_in_one_no_furthe
         .map(|seen| seen.json()["requests"].as_array().unwrap().len())
         .collect();
     assert_eq!(sizes, [3, 2, 2]);
+}
+
+/// The service shows no group for a moment, and then it does: the canary's answer of later vouches for none of
+/// before.
+#[tokio::test]
+async fn that_somebody_is_in_no_group_is_believed_by_an_answer_that_has_another_in_one() {
+    let server = Server::graph(|seen, nth| {
+        let is_hidden = nth == 0;
+        checked(seen, |id, groups| match id {
+            "canary" if !is_hidden => json!({ "value": groups }),
+            _ => json!({ "value": [] }),
+        })
+    })
+    .await;
+    let (leavers, canary) = (leavers(), [object_id("canary")]);
+    let asked = server
+        .client()
+        .in_groups(&leavers, &canary, &[object_id("g")])
+        .await;
+    let told = said(asked.unwrap());
+    assert_eq!(told[&canary[0]], Membership::In);
+    let believed: Vec<_> = leavers.iter().filter(|id| told.contains_key(id)).collect();
+    // Of 30 the first 19 stood in the request beside which nobody was in a group.
+    assert_eq!(believed, leavers[19..].iter().collect::<Vec<_>>());
+    assert!(believed.iter().all(|id| told[id] == Membership::Out));
+}
+
+#[tokio::test]
+async fn while_the_canary_has_no_answer_whoever_is_in_no_group_is_asked_about_again() {
+    let server = Server::graph(|seen, nth| match nth {
+        0 => {
+            let nobody = json!({ "id": "0", "status": 503, "body": {} });
+            let hidden = json!({ "id": "1", "status": 200, "body": { "value": [] } });
+            Reply::json(200, &json!({ "responses": [nobody, hidden] }))
+        }
+        _ => checked(seen, |_, groups| json!({ "value": groups })),
+    })
+    .await;
+    let (leaver, canary) = ([object_id("a")], [object_id("canary")]);
+    let asked = server
+        .client()
+        .in_groups(&leaver, &canary, &[object_id("g")])
+        .await;
+    assert_eq!(said(asked.unwrap())[&leaver[0]], Membership::In);
+    assert_eq!(server.seen().len(), 2);
+}
+
+fn leavers() -> Vec<ObjectId> {
+    (10..40).map(|nth| object_id(format!("u{nth}"))).collect()
 }
 
 #[tokio::test]
@@ -413,7 +470,9 @@ async fn an_answer_to_something_else_says_nothing_about_anybody() {
         let answer = body.clone();
         let server = Server::graph(move |seen, _| checked(seen, |_, _| answer.clone())).await;
         let client = server.client();
-        let told = client.in_groups(&[object_id("a")], &[object_id("g")]).await;
+        let told = client
+            .in_groups(&[object_id("a")], &[], &[object_id("g")])
+            .await;
         let error = told.unwrap_err();
         assert_eq!(
             error.run_reason().name(),
@@ -428,8 +487,14 @@ async fn nobody_asked_about_is_nothing_asked() {
     let server = Server::graph(|_, _| Reply::json(200, &json!({}))).await;
     let client = server.client();
     let (somebody, group) = ([object_id("a")], [object_id("g")]);
-    assert_eq!(client.in_groups(&[], &group).await, Ok(BTreeMap::new()));
-    assert_eq!(client.in_groups(&somebody, &[]).await, Ok(BTreeMap::new()));
+    assert_eq!(
+        client.in_groups(&[], &[], &group).await,
+        Ok(BTreeMap::new())
+    );
+    assert_eq!(
+        client.in_groups(&somebody, &[], &[]).await,
+        Ok(BTreeMap::new())
+    );
     assert!(server.seen().is_empty());
 }
 

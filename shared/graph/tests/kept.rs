@@ -113,3 +113,19 @@ async fn a_secret_that_can_no_longer_be_read_is_told_with_the_remedy() {
         "{told}"
     );
 }
+
+/// Whoever stored it wrongly stores it rightly while the function that has read it is warm.
+#[tokio::test]
+async fn a_certificate_that_cannot_be_read_may_have_been_replaced_and_is_read_again() {
+    let world = World::start().await;
+    let store = store("no certificate", Ok("none either"));
+    let keeper: Arc<dyn Keeper> = Arc::clone(&store) as _;
+    let credential = Credential::Kept(Kind::Certificate, keeper);
+    let client = world.client_with(credential, 2_000, Ambient::system());
+    let error = client.users_page(PageAt::First).await;
+    assert!(
+        matches!(error, Err(GraphError::BadConfig { .. })),
+        "{error:?}"
+    );
+    assert_eq!(store.reads.load(Ordering::SeqCst), 2);
+}

@@ -8,14 +8,14 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request};
 use rollcall_ambient::Ambient;
 use rollcall_core::scim::Account;
-use rollcall_graph::{Keeper, Received, Secret, Transport};
-use serde::de::DeserializeOwned;
+use rollcall_graph::{Keeper, Secret, Transport};
 use serde_json::Value;
 use tokio::time::sleep;
 use url::Url;
 
+use crate::call::{Answer, Call, Outcome, Passing, parsed};
 use crate::error::ScimError;
-use crate::wire::{Found, List, changed, created, equals, kind};
+use crate::wire::{Found, List, changed, created, equals, says_changed, switched_off};
 
 /// How often a request is sent that may be repeated: enough for a connection that broke, and for one `Retry-After`.
 /// What takes longer is for the next look.
@@ -60,6 +60,15 @@ pub struct ScimClient {
     request_ms_max: u64,
 }
 
+/// What is made of it that no account is found.
+#[derive(Debug, Clone, Copy)]
+pub struct Absence {
+    /// Whether it is believed. An account that is known may be there all the same.
+    pub is_believed: bool,
+    /// Whether a new one may be created then.
+    pub may_create: bool,
+}
+
 /// What bringing an account came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Brought {
@@ -69,38 +78,8 @@ pub enum Brought {
     NoneNeeded,
     /// There is none, and it is not to be created now.
     NoneYet,
-}
-
-/// A request, as often as it is sent.
-struct Call {
-    operation: &'static str,
-    method: Method,
-    url: Url,
-    body: Option<Value>,
-    /// Whether it is the same if it is sent twice.
-    repeatable: bool,
-}
-
-/// An answer that says something about the account that was asked for.
-enum Answer {
-    Good(Vec<u8>),
-    Gone,
-    Taken,
-}
-
-/// Another attempt may bring an answer.
-struct Passing {
-    cause: String,
-    retry_after_ms: Option<u64>,
-    /// Whether nothing can have been done.
-    is_refused: bool,
-}
-
-enum Outcome {
-    Answered(Answer),
-    Passing(Passing),
-    Unauthorised,
-    Failed(ScimError),
+    /// None is found, and it is not believed that there is none.
+    Missing,
 }
 
 impl ScimClient {
@@ -130,9 +109,9 @@ impl ScimClient {
         })
     }
 
-    /// Brings an account to what it has to be: the one that is known, or the one that is found, or, if it
-    /// `may_create`, a new one. Sets `gave_up` when a request that changes something was sent and not answered: it
-    /// may be carried out all the same, even later, whatever is given here.
+    /// Brings an account to what it has to be: the one that is known, or the one that is found, or, if it may create
+    /// one, a new one. Sets `gave_up` when a request that changes something was sent and not answered: it may be
+    /// carried out all the same, even later, whatever is given here.
     ///
     /// # Errors
     /// [`ScimError`].
@@ -140,7 +119,7 @@ impl ScimClient {
         &self,
         known: Option<&str>,
         account: &Account,
-        may_create: bool,
+        absence: Absence,
         gave_up: &AtomicBool,
     ) -> Result<Brought, ScimError> {
         if let Some(id) = known
@@ -158,8 +137,9 @@ impl ScimClient {
                 cause: "an account that was there is gone".into(),
                 retry_after_ms: None,
             }),
+            None if !absence.is_believed => Ok(Brought::Missing),
             None if !account.active => Ok(Brought::NoneNeeded),
-            None if !may_create => Ok(Brought::NoneYet),
+            None if !absence.may_create => Ok(Brought::NoneYet),
             None => self.create(account, gave_up).await.map(Brought::Account),
         }
     }
@@ -186,18 +166,17 @@ impl ScimClient {
             None if account.active => {}
             _ => return Ok(of_his_id),
         }
-        let of_his_name = self.filter("userName", &account.user_name).await?;
+        let Some(login_name) = &account.user_name else {
+            return Err(no_login_name());
+        };
+        let of_his_name = self.filter("userName", login_name).await?;
         let has_his_name = |found: &Found| {
             let name = found.user_name.as_deref().unwrap_or_default();
-            name.to_lowercase() == account.user_name.to_lowercase()
-        };
-        let is_anothers = |found: &Found| {
-            let whose = found.external_id.as_deref().filter(|it| !it.is_empty());
-            whose.is_some_and(|whose| whose != account.external_id)
+            name.to_lowercase() == login_name.to_lowercase()
         };
         match of_his_name {
             Some(found) if !has_his_name(&found) => Err(no_filter("userName")),
-            Some(found) if is_anothers(&found) => Err(ScimError::Refused {
+            Some(found) if is_anothers(&found, account) => Err(ScimError::Refused {
                 operation: "find",
                 cause: "the login name is another user's there".into(),
             }),
@@ -224,7 +203,7 @@ impl ScimClient {
         // A question changes nothing, however late it comes.
         let gave_up = AtomicBool::new(false);
         let list: List = match self.send(&call, &gave_up).await? {
-            Answer::Good(body) => parsed(&call, &body)?,
+            Answer::Good { body, .. } => parsed(&call, &body)?,
             Answer::Gone | Answer::Taken => {
                 return Err(ScimError::Denied {
                     problem: "there is no Users under scim.url; check the address".into(),
@@ -240,22 +219,56 @@ impl ScimClient {
         }
     }
 
-    /// Changes an account; `false` if there is none with this id.
+    /// Changes an account; `false` if there is none with this id. Who is off goes off, whatever else is not taken.
     async fn change(
         &self,
         id: &str,
         account: &Account,
         gave_up: &AtomicBool,
     ) -> Result<bool, ScimError> {
+        let whole = match account.user_name {
+            Some(_) => {
+                let body = changed(account);
+                self.patch("change", id, (body, account.active), gave_up)
+                    .await
+            }
+            None => Err(no_login_name()),
+        };
+        match whole {
+            Err(ScimError::Refused { operation, cause }) if !account.active => {
+                let body = (switched_off(), false);
+                if !self.patch("switch off", id, body, gave_up).await? {
+                    return Ok(false);
+                }
+                let cause = format!("{cause}; the account is off");
+                Err(ScimError::Refused { operation, cause })
+            }
+            whole => whole,
+        }
+    }
+
+    /// Sends a change, which makes the account `active` or not; `false` if there is none with this id.
+    async fn patch(
+        &self,
+        operation: &'static str,
+        id: &str,
+        (body, active): (Value, bool),
+        gave_up: &AtomicBool,
+    ) -> Result<bool, ScimError> {
         let call = Call {
-            operation: "change",
+            operation,
             method: Method::PATCH,
             url: self.user(id),
-            body: Some(changed(account)),
+            body: Some(body),
             repeatable: true,
         };
         match self.send(&call, gave_up).await? {
-            Answer::Good(_) => Ok(true),
+            Answer::Good { status, body } if says_changed(status, &body, id, active) => Ok(true),
+            Answer::Good { status, .. } => {
+                gave_up.store(true, Ordering::Relaxed);
+                let cause = format!("status {status} without a word of the change");
+                Err(call.unavailable(cause, None))
+            }
             Answer::Gone => Ok(false),
             Answer::Taken => Err(call.refused("status 409 uniqueness")),
         }
@@ -270,10 +283,16 @@ impl ScimClient {
             repeatable: false,
         };
         match self.send(&call, gave_up).await? {
-            // An answer that cannot be read: there is an account, and nobody knows which.
-            Answer::Good(body) => parsed(&call, &body)
-                .map(|found: Found| found.id)
-                .inspect_err(|_| gave_up.store(true, Ordering::Relaxed)),
+            Answer::Good { body, .. } => {
+                // An answer that cannot be read: there is an account, and nobody knows which.
+                let made: Found =
+                    parsed(&call, &body).inspect_err(|_| gave_up.store(true, Ordering::Relaxed))?;
+                // There are providers that answer with an account that has the same address.
+                if is_anothers(&made, account) {
+                    return Err(call.refused("the account that it gave is another user's"));
+                }
+                Ok(made.id)
+            }
             Answer::Taken => Err(call.refused("status 409 uniqueness")),
             Answer::Gone => Err(ScimError::Denied {
                 problem: "there is no Users under scim.url; check the address".into(),
@@ -355,63 +374,6 @@ impl ScimClient {
     }
 }
 
-impl Call {
-    fn judged(&self, received: Received) -> Outcome {
-        let status = received.status.as_u16();
-        let retry_after_ms = received.retry_after_ms();
-        let body = match received.body {
-            Ok(body) => body,
-            Err(lost) => {
-                return Outcome::Passing(Passing {
-                    cause: lost.cause,
-                    retry_after_ms: None,
-                    is_refused: false,
-                });
-            }
-        };
-        match status {
-            200..=299 => Outcome::Answered(Answer::Good(body)),
-            401 => Outcome::Unauthorised,
-            403 => Outcome::Failed(ScimError::Denied {
-                problem:
-                    "status 403; let the token that scim.credential names read and write users"
-                        .into(),
-            }),
-            404 => Outcome::Answered(Answer::Gone),
-            409 => Outcome::Answered(Answer::Taken),
-            408 | 429 | 500 | 502..=599 => Outcome::Passing(Passing {
-                cause: format!("status {status}"),
-                retry_after_ms,
-                is_refused: status == 429,
-            }),
-            300..=399 => Outcome::Failed(ScimError::Denied {
-                problem: format!(
-                    "status {status}, a redirect; give the address itself as scim.url"
-                ),
-            }),
-            _ => {
-                let kind = kind(&body).unwrap_or_default();
-                Outcome::Failed(self.refused(format!("status {status} {kind}").trim_end()))
-            }
-        }
-    }
-
-    fn unavailable(&self, cause: String, retry_after_ms: Option<u64>) -> ScimError {
-        ScimError::Unavailable {
-            operation: self.operation,
-            cause,
-            retry_after_ms,
-        }
-    }
-
-    fn refused(&self, cause: &str) -> ScimError {
-        ScimError::Refused {
-            operation: self.operation,
-            cause: cause.to_owned(),
-        }
-    }
-}
-
 fn no_filter(attribute: &str) -> ScimError {
     ScimError::Denied {
         problem: format!(
@@ -420,8 +382,15 @@ fn no_filter(attribute: &str) -> ScimError {
     }
 }
 
-fn parsed<T: DeserializeOwned>(call: &Call, body: &[u8]) -> Result<T, ScimError> {
-    // Without the parser's words, which may repeat what is in the body.
-    serde_json::from_slice(body)
-        .map_err(|_| call.unavailable("an answer that cannot be read".into(), None))
+/// Whether an account names another user.
+fn is_anothers(found: &Found, account: &Account) -> bool {
+    let whose = found.external_id.as_deref().filter(|it| !it.is_empty());
+    whose.is_some_and(|whose| whose != account.external_id)
+}
+
+fn no_login_name() -> ScimError {
+    ScimError::Refused {
+        operation: "tell",
+        cause: "the user has no login name".into(),
+    }
 }

@@ -23,6 +23,14 @@ pub(crate) struct Found {
     pub(crate) user_name: Option<String>,
 }
 
+/// What the answer to a change may say of the account.
+#[derive(Deserialize)]
+struct Changed {
+    id: String,
+    #[serde(default)]
+    active: Option<Value>,
+}
+
 /// <https://www.rfc-editor.org/rfc/rfc7644#section-3.4.2>
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,6 +77,29 @@ pub(crate) fn changed(account: &Account) -> Value {
     })
 }
 
+/// An account that is to be switched off, and to stay as it is else.
+pub(crate) fn switched_off() -> Value {
+    json!({
+        "schemas": [PATCH],
+        "Operations": [{ "op": "replace", "path": "active", "value": false }],
+    })
+}
+
+/// Whether an answer says that this account was changed, and is `active` now or not: status 204, or 200 and nothing
+/// or the account. The page of a gateway that wants a log-in, say, is neither.
+/// <https://www.rfc-editor.org/rfc/rfc7644#section-3.5.2>
+pub(crate) fn says_changed(status: u16, body: &[u8], id: &str, active: bool) -> bool {
+    let is_it = |account: Changed| {
+        let its_active = account.active.and_then(|its| its.as_bool());
+        account.id == id && its_active.is_none_or(|its_active| its_active == active)
+    };
+    match status {
+        204 => true,
+        200 => body.trim_ascii().is_empty() || serde_json::from_slice(body).is_ok_and(is_it),
+        _ => false,
+    }
+}
+
 fn emails(mail: &str) -> Value {
     json!([{ "value": mail, "type": "work", "primary": true }])
 }
@@ -111,6 +142,33 @@ mod tests {
             filter,
             r#"userName eq "a\" or userName pr or userName eq \"\\""#
         );
+    }
+
+    #[test]
+    fn an_answer_says_that_an_account_was_changed_or_it_does_not_count() {
+        let says = |status, body: &str| says_changed(status, body.as_bytes(), "a1", false);
+        for (status, body) in [
+            (204, ""),
+            (200, ""),
+            (200, "\r\n"),
+            (200, r#"{"id":"a1"}"#),
+            (200, r#"{"id":"a1","active":null}"#),
+            // What is no truth value says nothing.
+            (200, r#"{"id":"a1","active":"False"}"#),
+            (200, r#"{"id":"a1","active":false,"userName":"a"}"#),
+        ] {
+            assert!(says(status, body), "{status} {body}");
+        }
+        for (status, body) in [
+            (200, "<html>Log in</html>"),
+            (200, "{}"),
+            (200, r#"{"id":"a2"}"#),
+            (200, r#"{"id":"a1","active":true}"#),
+            (201, r#"{"id":"a1"}"#),
+            (202, ""),
+        ] {
+            assert!(!says(status, body), "{status} {body}");
+        }
     }
 
     #[test]

@@ -290,6 +290,10 @@ impl Store {
         // One action is the check of the lease.
         const PER_TRANSACTION: usize = TRANSACTION_ACTIONS_MAX - 1;
         let run = self.run(lease.run()).await?.ok_or(StoreError::LostLease)?;
+        if run.approved.is_some() {
+            // It was proven before it was held, so none is open; and they may have expired before it.
+            return Ok(run);
+        }
         let batches = self.batches(&run.run, Some(run.generation)).await?;
         if batches.len() < run.last_page as usize {
             return Err(StoreError::Corrupt {

@@ -175,9 +175,8 @@ impl Store {
             .await
     }
 
-    /// Gives a run up. First it is FAILED, so that no batch is leased any more; then what is open is
-    /// revoked; then the tenant is free for the next run. Interrupted, [`Store::close_failed_run`]
-    /// finishes it.
+    /// Gives a run up: it is FAILED, so that no batch is leased any more. What that leaves is for
+    /// [`Store::close_failed_run`].
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's, has ended, or has begun to
@@ -204,11 +203,11 @@ impl Store {
                 &lease_is(lease.token()).and(run_allows(RunEvent::Fail)),
             )
             .send()
-            .await?;
-        self.close_failed_run(lease).await
+            .await
     }
 
-    /// Finishes giving up a run that is FAILED already: revokes what is open, then frees the tenant.
+    /// Finishes giving up a run that is FAILED: revokes what is open, then frees the tenant. Interrupted, it
+    /// can be called again.
     ///
     /// # Errors
     /// [`StoreError::LostLease`] when the run is somebody else's, or not FAILED.

@@ -338,6 +338,7 @@ fn note_changes(note: &AccountNote) -> Changes {
         mark,
         refused,
         late_until_ms,
+        missed_since_ms,
         again_at_ms,
     } = note;
     let changes = Changes::new().set("refused", AttributeValue::Bool(*refused));
@@ -346,6 +347,7 @@ fn note_changes(note: &AccountNote) -> Changes {
         ("status", mark.map(|mark| text(mark.status.name()))),
         ("hash", mark.map(|mark| bytes(mark.hash.0))),
         ("late_until", late_until_ms.map(number)),
+        ("missed_since", missed_since_ms.map(number)),
         ("again_at", again_at_ms.map(number)),
     ];
     values
@@ -375,6 +377,7 @@ fn read_note(item: &Item) -> Result<AccountNote, StoreError> {
         mark,
         refused: row.flag("refused")?,
         late_until_ms: row.number_if_any("late_until")?,
+        missed_since_ms: row.number_if_any("missed_since")?,
         again_at_ms: row.number_if_any("again_at")?,
     })
 }

@@ -26,11 +26,17 @@ pub enum StartedRun {
     AlreadyActive(RunRef),
 }
 
+/// How far an occurrence may lie ahead of the clock that it is started by, in milliseconds: clocks are off by a minute
+/// at most. Whatever claims to be later would have the tenant's every occurrence until then taken for had.
+const OCCURRENCE_AHEAD_MS_MAX: u64 = 5 * 60_000;
+
 /// What an occurrence of a schedule came to for a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DueRun {
     /// Nothing is due: its own schedule says so, or it has had this occurrence.
     NotDue,
+    /// It lies in the future, so it is none.
+    Ahead,
     /// Its last runs failed, so it is left alone.
     Rests {
         /// How many, in a row.
@@ -67,6 +73,9 @@ impl Store {
         fires: RunMode,
         at_ms: u64,
     ) -> Result<DueRun, StoreError> {
+        if at_ms > self.ambient.now_ms() + OCCURRENCE_AHEAD_MS_MAX {
+            return Ok(DueRun::Ahead);
+        }
         let head = self.head(&tenant.settings.id).await?;
         let schedule = &tenant.settings.schedule;
         let Some(mode) = schedule.due(fires, at_ms, head.started_for) else {

@@ -150,6 +150,7 @@ impl Store {
             writes: Vec::new(),
             left: Vec::new(),
         };
+        let now_ms = self.ambient.now_ms();
         for (user, key) in users.into_iter().zip(last) {
             let id = user.id.clone();
             match first.remove(&id).flatten() {
@@ -164,7 +165,7 @@ impl Store {
                     });
                 }
                 Some(before) => sorted.writes.push(UserWrite {
-                    after: reverted(&user, &before),
+                    after: reverted(&user, &before, now_ms),
                     before: Some(user),
                 }),
             }

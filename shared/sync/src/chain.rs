@@ -168,6 +168,12 @@ impl<'a> Enumeration<'a> {
                 Err(
                     error @ (GraphError::PageTokenExpired { .. } | GraphError::DeltaLost { .. }),
                 ) => self.go_on_otherwise(error).await?,
+                // The next delta would begin at the same link.
+                Err(error @ (GraphError::Refused { .. } | GraphError::Unreliable { .. }))
+                    if self.mode == RunMode::Delta =>
+                {
+                    self.go_on_otherwise(error).await?
+                }
                 Err(error @ GraphError::Unreliable { .. }) if self.can_shrink() => {
                     self.page_users = Some(SMALL_PAGE_USERS);
                     self.begin_full(&error.to_string()).await?;

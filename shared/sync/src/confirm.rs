@@ -24,10 +24,10 @@ pub(crate) const ASKED_BY_ID_MAX: usize = 5_000;
 pub(crate) struct Asked {
     /// About the absent.
     pub(crate) answers: Answers,
-    /// Who of the disabled is enabled by now, who of the removed is there, and who of those outside is in
+    /// Who of the disabled is not disabled by this, who of the removed is there, and who of those outside is in
     /// scope, or may be; by which answer.
     pub(crate) back: BTreeMap<ObjectId, RequestId>,
-    /// Who of those outside was not found, and so not seen outside by this.
+    /// Who of the disabled and of those outside was not found: an omission bears nothing out.
     pub(crate) unanswered: BTreeSet<ObjectId>,
 }
 
@@ -90,9 +90,9 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
     let is_found = |id: &ObjectId| accounts.contains_key(id);
     all_found(canaries, is_found)?;
     some_found(untold, is_found)?;
-    let is_enabled = |id: &&ObjectId| {
-        let account = accounts.get(*id);
-        account.is_some_and(|it| it.what.account_enabled == Some(true))
+    let is_disabled = |id: &ObjectId| {
+        let account = accounts.get(id);
+        account.is_some_and(|it| it.what.account_enabled == Some(false))
     };
     let is_outside = |id: &ObjectId| {
         let account = accounts.get(id);
@@ -100,7 +100,7 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
     };
     let mut back: BTreeMap<_, _> = disabled
         .iter()
-        .filter(is_enabled)
+        .filter(|id| !is_disabled(id))
         .chain(outside.iter().filter(|id| !is_outside(id)))
         .chain(removed)
         .filter_map(found)
@@ -136,11 +136,12 @@ pub(crate) async fn ask(graph: &GraphClient, questions: &Questions<'_>) -> Resul
             })
             .collect();
     }
-    let unanswered = outside.iter().filter(|id| !is_found(id)).cloned();
+    let seen = disabled.iter().chain(outside);
+    let unanswered = seen.filter(|id| !is_found(id)).cloned().collect();
     Ok(Asked {
         answers,
         back,
-        unanswered: unanswered.collect(),
+        unanswered,
     })
 }
 

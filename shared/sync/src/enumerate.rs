@@ -87,9 +87,10 @@ impl App {
                 let usage = self.usage(used.graph.as_ref()).since(&used.reported);
                 match self.store.fail_run(lease, reason, &detail, &usage).await {
                     Ok(()) => {
+                        // Told before the rest: whatever becomes of that, it has failed.
                         warn!(event = "run_failed", tenant = %run.tenant, run = run.run,
                             token = lease.token(), %reason, detail);
-                        Ok(())
+                        self.close_failed(lease).await
                     }
                     // Lost, ended, or past its first deactivation, where a run only rolls forward.
                     Err(rollcall_store::StoreError::LostLease) => {
@@ -114,6 +115,14 @@ impl App {
                 }
             }
             Stop::Error(error) => Err(error),
+        }
+    }
+
+    /// Revokes what a run that has failed leaves open, and frees its tenant. Who has taken its lease does so.
+    pub(crate) async fn close_failed(&self, lease: &RunLease) -> Result<(), HandlerError> {
+        match self.store.close_failed_run(lease).await {
+            Err(rollcall_store::StoreError::LostLease) => Ok(()),
+            other => Ok(other?),
         }
     }
 

@@ -7,7 +7,7 @@ use rollcall_core::members::Members;
 use rollcall_core::proof::CompletenessProof;
 use rollcall_core::run::FailReason;
 use rollcall_core::settings::TenantSettings;
-use rollcall_graph::GraphClient;
+use rollcall_graph::{CHECKED_GROUPS_MAX, GraphClient};
 use rollcall_store::{BatchRecord, RunLease, RunRecord};
 use tracing::{info, warn};
 
@@ -114,13 +114,15 @@ impl App {
                 nobody_listed(leavers),
             ));
         }
-        let asked = leavers.iter().take(ASKED_BY_ID_MAX).map(Leaver::id);
-        let asked: Vec<_> = asked.chain(canaries).cloned().collect();
+        // Each is asked about once for so many groups: more groups leave time for fewer leavers.
+        let rounds = settings.scope.groups.len().div_ceil(CHECKED_GROUPS_MAX);
+        let asked = leavers.iter().take(ASKED_BY_ID_MAX / rounds.max(1));
+        let asked: Vec<_> = asked.map(Leaver::id).cloned().collect();
         let client = match graph {
             Some(client) => client,
             None => graph.insert(self.graph_client(settings, record)?),
         };
-        let asking = client.in_groups(&asked, &settings.scope.groups);
+        let asking = client.in_groups(&asked, canaries, &settings.scope.groups);
         let told = while_kept(&self.store, lease, asking).await??;
         let is_in = |id: &ObjectId| told.get(id).is_some_and(|it| it.what == Membership::In);
         check_canaries(canaries, is_in)?;

@@ -1,7 +1,7 @@
 //! What a person decides about a held plan, and what of an approved one is carried out: an approval
 //! is no evidence, so Graph is asked again about everybody of the plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use rollcall_core::evidence::{AnswersAnew, Evidence, Existence, Told, stands};
 use rollcall_core::guard::PlanNumbers;
@@ -9,6 +9,7 @@ use rollcall_core::ids::{ObjectId, RunRef};
 use rollcall_core::run::FailReason;
 use rollcall_core::scope::Scope;
 use rollcall_core::settings::TenantSettings;
+use rollcall_core::status::Reason;
 use rollcall_graph::GraphClient;
 use rollcall_store::{Ruled, RunLease, RunRecord, Store, StoreError, StoredPlan};
 use tracing::{info, warn};
@@ -102,11 +103,16 @@ impl App {
         graph: &mut Option<GraphClient>,
     ) -> Result<Vec<Evidence>, Stop> {
         let run = lease.run();
-        let entries = approved.plan.entries().iter();
-        let ids: Vec<_> = entries.map(|it| it.id().clone()).collect();
+        let entries = approved.plan.entries();
+        let ids: Vec<_> = entries.iter().map(|it| it.id().clone()).collect();
+        let out_of_scope = entries
+            .iter()
+            .filter(|it| it.reason() == Reason::OutOfScope);
+        let out_of_scope: Vec<_> = out_of_scope.map(|it| it.id().clone()).collect();
         let client = self.graph_client(settings, record)?;
         let scope = &settings.scope;
-        let asking = ask_anew(graph.insert(client), scope, &ids, &approved.canaries);
+        let of = (ids.as_slice(), out_of_scope.as_slice());
+        let asking = ask_anew(graph.insert(client), scope, of, &approved.canaries);
         let answers = while_kept(&self.store, lease, asking).await??;
         let mut evidence = Vec::with_capacity(ids.len());
         for entry in approved.plan.entries() {
@@ -126,20 +132,22 @@ impl App {
 async fn ask_anew(
     graph: &GraphClient,
     scope: &Scope,
-    ids: &[ObjectId],
+    (ids, out_of_scope): (&[ObjectId], &[ObjectId]),
     canaries: &[ObjectId],
 ) -> Result<AnswersAnew, Stop> {
     let asked: Vec<_> = ids.iter().chain(canaries).cloned().collect();
     let mut alive = graph.get_by_ids(&asked).await?;
     some_found(canaries, |id| alive.contains_key(id))?;
-    let users = alive.values_mut().map(|it| &mut it.what);
-    graph.note_groups(scope, users).await?;
-    let is_in = |id: &ObjectId| {
-        let now = alive.get(id);
-        now.is_some_and(|it| it.what.in_groups == Some(true))
-    };
-    if !scope.groups.is_empty() {
-        check_canaries(canaries, is_in)?;
+    // Where nobody's leaving the scope is said, nobody's groups decide: it would be a question for each of a plan
+    // of any size, and there is one function's time for all of them.
+    let of_groups: HashSet<_> = canaries.iter().chain(out_of_scope).collect();
+    let users = alive.iter_mut().filter(|(id, _)| of_groups.contains(id));
+    graph
+        .note_groups(scope, users.map(|(_, it)| &mut it.what), canaries)
+        .await?;
+    let in_groups = |id: &ObjectId| alive.get(id).and_then(|it| it.what.in_groups);
+    if out_of_scope.iter().any(|id| in_groups(id) == Some(false)) {
+        check_canaries(canaries, |id| in_groups(id) == Some(true))?;
     }
     let rest: BTreeSet<_> = ids
         .iter()

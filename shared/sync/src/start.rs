@@ -103,6 +103,10 @@ impl App {
         };
         match due {
             DueRun::NotDue => Ok(None),
+            DueRun::Ahead => {
+                warn!(event = "occurrence_ahead", tenant = %id, at_ms = occurrence.at_ms);
+                Ok(None)
+            }
             DueRun::Rests {
                 failed_in_a_row,
                 until_ms,

@@ -4,36 +4,31 @@
 //! An account is switched off only because a read of the directory says that its user is INACTIVE, which he is by a
 //! run's plan or a person's word; never because somebody is missing anywhere.
 
+mod provider;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use rollcall_ambient::Ambient;
 use rollcall_core::ids::{ObjectId, TenantId};
 use rollcall_core::scim::{Account, AccountMark, AccountNote, Outcome, ScimTarget};
 use rollcall_core::status::{Status, StoredUser};
-use rollcall_graph::{GraphError, Transport};
-use rollcall_scim::{Brought, ScimClient, ScimConfig, ScimError};
+use rollcall_scim::{Absence, Brought, ScimClient, ScimError};
 use rollcall_store::{
     ACCOUNTS_PER_TRANSACTION_MAX, SCIM_LEASE_MS, ScimLease, ScimRound, StoreError,
 };
-use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use self::provider::{client, provider_name};
 use crate::app::App;
-use crate::secrets::Secrets;
+
+pub use self::provider::scim_client;
 
 /// How many accounts are told at a time: service providers throttle by the second, and a directory that changes as
 /// usual is told within one.
 const ACCOUNTS_AT_ONCE: usize = 4;
-/// The time limit of one attempt, in milliseconds.
-const REQUEST_MS_MAX: u64 = 15_000;
-/// The longest answer that is read, in bytes: one account has a few thousand, and a provider that sends without end must
-/// not take the memory in which other tenants' runs end.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// How long before its lease lapses a group is given up, in milliseconds: nobody else tells while it does.
 const LEASE_MARGIN_MS: u64 = 20_000;
 /// And how long it may go on after it is time to stop, in milliseconds.
@@ -42,8 +37,6 @@ const OVERTIME_MS_MAX: u64 = 30_000;
 const FAILURES_MAX: u64 = 8;
 /// When somebody whose account failed, while others did not, is told of again, in milliseconds.
 const FAILED_AGAIN_MS: u64 = 300_000;
-/// How much of a service provider's name tells it from another one of the tenant.
-const PROVIDER_CHARS: usize = 12;
 
 /// What ends a telling before its end.
 pub(crate) enum Short {
@@ -103,15 +96,11 @@ impl<'a> Telling<'a> {
         target: &ScimTarget,
         stop_at_ms: u64,
     ) -> Result<Self, ScimError> {
-        // Another address is another service provider, which knows nobody.
-        let address = target.url.as_url().as_str().trim_end_matches('/');
-        let digest = Sha256::digest(address);
-        let provider: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self {
             app,
             tenant,
             lease,
-            provider: provider.chars().take(PROVIDER_CHARS).collect(),
+            provider: provider_name(target),
             client: client(target, &app.secrets, &app.ambient, app.transport.clone())?,
             stop_at_ms,
         })
@@ -277,9 +266,14 @@ impl<'a> Telling<'a> {
                 (Outcome::Told(Some(account), mark), Ok(true))
             }
             Ok(Brought::NoneNeeded) => (Outcome::Told(None, mark), Ok(true)),
+            Ok(Brought::Missing) => {
+                let missing = ScimError::Refused {
+                    operation: "find",
+                    cause: "the account that is known is not found; it is looked for again".into(),
+                };
+                (Outcome::Missed(mark), Err(missing))
+            }
             Err(error) => {
-                warn!(event = "scim_account_left", tenant = %tenant, id = %user.id, token,
-                    error = %error);
                 let outcome = match &error {
                     ScimError::Refused { .. } => Outcome::Refused(mark),
                     ScimError::Unavailable { .. } | ScimError::Denied { .. } => {
@@ -289,6 +283,10 @@ impl<'a> Telling<'a> {
                 (outcome, Err(error))
             }
         };
+        if let Err(error) = &told {
+            warn!(event = "scim_account_left", tenant = %tenant, id = %user.id, token,
+                error = %error);
+        }
         let gave_up = gave_up.load(Ordering::Relaxed);
         let after = AccountNote::after(note, outcome, gave_up, self.now_ms());
         (due.id, after, told)
@@ -301,17 +299,15 @@ impl<'a> Telling<'a> {
         until_ms: u64,
         gave_up: &AtomicBool,
     ) -> Result<Brought, ScimError> {
-        let Some(account) = Account::of(user) else {
-            return Err(ScimError::Refused {
-                operation: "tell",
-                cause: "the user has no login name".into(),
-            });
-        };
-        let now_ms = self.now_ms();
+        let (account, now_ms) = (Account::of(user), self.now_ms());
         let known = note.and_then(|note| note.account.as_deref());
         let may_create = AccountNote::may_create(note, now_ms);
+        let absence = Absence {
+            is_believed: AccountNote::is_absence_believed(note, now_ms),
+            may_create,
+        };
         let left = Duration::from_millis(until_ms.saturating_sub(now_ms));
-        let bringing = self.client.bring(known, &account, may_create, gave_up);
+        let bringing = self.client.bring(known, &account, absence, gave_up);
         timeout(left, bringing).await.unwrap_or_else(|_| {
             gave_up.store(true, Ordering::Relaxed);
             Err(ScimError::Unavailable {
@@ -338,38 +334,4 @@ impl Told {
         let known = self.round.again_at_ms.into_iter();
         self.round.again_at_ms = known.chain(at_ms).min();
     }
-}
-
-/// The client of a tenant's service provider, over the network.
-///
-/// # Errors
-/// [`ScimError::Denied`] naming what cannot work: the address, or what is not where the token should be kept.
-pub fn scim_client(
-    target: &ScimTarget,
-    secrets: &Secrets,
-    ambient: &Ambient,
-) -> Result<ScimClient, ScimError> {
-    client(target, secrets, ambient, None)
-}
-
-fn client(
-    target: &ScimTarget,
-    secrets: &Secrets,
-    ambient: &Ambient,
-    transport: Option<Arc<dyn Transport>>,
-) -> Result<ScimClient, ScimError> {
-    let denied = |error: GraphError| ScimError::Denied {
-        problem: error.to_string(),
-    };
-    let root = target.url.as_url();
-    let config = ScimConfig {
-        root: root.clone(),
-        bearer: secrets.bearer(&target.credential).map_err(denied)?,
-        request_ms_max: REQUEST_MS_MAX,
-    };
-    let transport = match transport {
-        Some(transport) => transport,
-        None => rollcall_graph::network(root, ANSWER_BYTES_MAX).map_err(denied)?,
-    };
-    ScimClient::new(transport, config, ambient.clone())
 }

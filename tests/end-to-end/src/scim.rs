@@ -42,6 +42,8 @@ pub enum ScimMeets {
     LostAnswer,
     /// It is done, and its answer is one, but megabytes long.
     Flood,
+    /// Nothing is done, and this is the answer.
+    Says(StatusCode, &'static str),
     /// It is on its way until [`TestProvider::late`], and its sender hears of a failure at once.
     Late,
     /// Likewise, and its sender hears nothing.
@@ -62,6 +64,8 @@ pub struct TestProvider {
 #[derive(Debug, Default)]
 struct Held {
     accounts: Accounts,
+    /// The accounts of the workspace that it is instead, if it is another one.
+    elsewhere: Option<Accounts>,
     next: VecDeque<ScimMeets>,
     late: Vec<(Method, String, Option<Value>)>,
     is_down: bool,
@@ -119,6 +123,11 @@ impl TestProvider {
         self.with(|state| state.is_down = is_down);
     }
 
+    /// From now on it is another workspace, which has no accounts, or the first one again.
+    pub fn is_elsewhere(&self, is_elsewhere: bool) {
+        self.with(|state| state.elsewhere = is_elsewhere.then(Accounts::default));
+    }
+
     /// Comes back when a request hangs.
     pub async fn hangs(&self) {
         self.hangs.notified().await;
@@ -148,7 +157,7 @@ impl TestProvider {
         self.with(|state| state.requests)
     }
 
-    /// All its accounts.
+    /// All its accounts, of its first workspace.
     ///
     /// # Errors
     /// What the server behind it refuses.
@@ -185,6 +194,19 @@ impl TestProvider {
         Ok(body)
     }
 
+    /// Deletes an account by hand.
+    ///
+    /// # Errors
+    /// What the server behind it refuses.
+    pub async fn delete(&self, id: &str) -> Result<(), Problem> {
+        let path = format!("/Users/{id}");
+        let (status, body) = self.carry_out(Method::DELETE, &path, None).await?;
+        if status != StatusCode::NO_CONTENT {
+            return Err(format!("{status}: {body}").into());
+        }
+        Ok(())
+    }
+
     fn with<T>(&self, with: impl FnOnce(&mut Held) -> T) -> T {
         with(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -195,6 +217,13 @@ impl TestProvider {
         path: &str,
         body: Option<Value>,
     ) -> Result<(StatusCode, Value), Problem> {
+        let elsewhere = self.with(|state| {
+            let accounts = state.elsewhere.as_mut()?;
+            Some(accounts.carry_out(&method, path, body.as_ref()))
+        });
+        if let Some(answer) = elsewhere {
+            return Ok(answer);
+        }
         match &self.behind {
             Some(_) => self.pass_on(method, path, body).await,
             None => Ok(self.with(|state| state.accounts.carry_out(&method, path, body.as_ref()))),
@@ -260,6 +289,7 @@ async fn answer(
             (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response()
         }
         ScimMeets::Forbidden => StatusCode::FORBIDDEN.into_response(),
+        ScimMeets::Says(status, body) => (status, body).into_response(),
         ScimMeets::Nothing => told(provider.carry_out(method, &path, body).await),
         ScimMeets::LostAnswer => {
             let done = provider.carry_out(method, &path, body).await;

@@ -190,6 +190,7 @@ impl World {
         if let AcquiredRun::Granted(lease, _) = acquired.unwrap() {
             let (reason, usage) = (FailReason::GraphUnavailable, Usage::default());
             let _ = self.store.fail_run(&lease, reason, "test", &usage).await;
+            let _ = self.store.close_failed_run(&lease).await;
         }
     }
 

@@ -23,6 +23,7 @@ fn as_it_was(user: &StoredUser) -> StoredUser {
     StoredUser {
         version: 0,
         decided_version: None,
+        status_at_ms: 0,
         ..user.clone()
     }
 }

@@ -113,12 +113,22 @@ async fn a_disabled_user_who_is_enabled_again_before_the_end_stays() {
 /// whom it looks up to see whether Graph finds anybody.
 const TOLD_MAX: usize = 20;
 
-/// Somebody is seen as a guest, and then changes behind the last request of the enumeration.
-async fn seen_as_a_guest(
+fn guest(directory: &mut Directory, id: Uuid) {
+    let guest = Some("Guest".to_owned());
+    directory.update(id, |user| user.user_type = guest).unwrap();
+}
+
+fn disabled(directory: &mut Directory, id: Uuid) {
+    directory.set_account_enabled(id, Some(false)).unwrap();
+}
+
+/// Somebody is seen as `first` makes him, and then changes behind the last request of the enumeration.
+async fn seen_as(
+    first: fn(&mut Directory, Uuid),
     then: impl Fn(&mut Directory, Uuid) + Clone + Send + Sync + 'static,
 ) -> (RunRecord, StoredUser) {
     for _ in 0..TOLD_MAX {
-        let (run, user) = seen_as_a_guest_once(then.clone()).await;
+        let (run, user) = seen_once(first, then.clone()).await;
         if run.reason != Some(FailReason::EnumerationUnreliable) {
             assert_eq!(run.state, RunState::Completed, "{run:?}");
             return (run, user);
@@ -128,16 +138,13 @@ async fn seen_as_a_guest(
     panic!("he was looked up for the others' sake each time");
 }
 
-async fn seen_as_a_guest_once(
+async fn seen_once(
+    first: fn(&mut Directory, Uuid),
     then: impl Fn(&mut Directory, Uuid) + Send + Sync + 'static,
 ) -> (RunRecord, StoredUser) {
     let (world, _) = synced().await;
     let id = world.tenant.directory().users().nth(3).unwrap().id;
-    {
-        let mut directory = world.tenant.directory();
-        let guest = Some("Guest".to_owned());
-        directory.update(id, |user| user.user_type = guest).unwrap();
-    }
+    first(&mut world.tenant.directory(), id);
     let behind = Matcher::endpoint(Endpoint::Delta).nth(2);
     let graph = world.graph();
     graph.after(&world.tenant, behind, move |directory| then(directory, id));
@@ -148,7 +155,7 @@ async fn seen_as_a_guest_once(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_who_is_a_member_before_the_end_stays() {
-    let (run, user) = seen_as_a_guest(|directory, id| {
+    let (run, user) = seen_as(guest, |directory, id| {
         let member = Some("Member".to_owned());
         directory
             .update(id, |user| user.user_type = member)
@@ -162,15 +169,32 @@ async fn a_guest_who_is_a_member_before_the_end_stays() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_whom_graph_does_not_find_at_the_end_stays_until_a_run_misses_him() {
-    let (run, user) = seen_as_a_guest(|directory, id| directory.purge(id).unwrap()).await;
+    let (run, user) = seen_as(guest, |directory, id| directory.purge(id).unwrap()).await;
+    assert_eq!(run.totals.unwrap().kept.awaiting_confirmation, 1);
+    assert_eq!(run.totals.unwrap().deactivated.total(), 0);
+    assert_eq!(user.status, Status::Active);
+}
+
+/// By id nothing is said of him; whether he was enabled again meanwhile, nobody knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disabled_user_whom_graph_does_not_find_at_the_end_stays_until_a_run_misses_him() {
+    let (run, user) = seen_as(disabled, |directory, id| directory.purge(id).unwrap()).await;
     assert_eq!(run.totals.unwrap().kept.awaiting_confirmation, 1);
     assert_eq!(run.totals.unwrap().deactivated.total(), 0);
     assert_eq!(user.status, Status::Active);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disabled_user_of_whom_it_is_not_said_by_id_whether_he_is_so_stays() {
+    let unknown = |directory: &mut Directory, id| directory.set_account_enabled(id, None).unwrap();
+    let (run, user) = seen_as(disabled, unknown).await;
+    assert_eq!(run.totals.unwrap().deactivated.total(), 0);
+    assert_eq!(user.status, Status::Active);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_who_is_one_at_the_end_too_goes_off_as_out_of_scope() {
-    let (run, user) = seen_as_a_guest(|_, _| ()).await;
+    let (run, user) = seen_as(guest, |_, _| ()).await;
     assert_eq!(run.totals.unwrap().deactivated.out_of_scope, 1);
     assert_eq!(user.status, Status::Inactive);
 }

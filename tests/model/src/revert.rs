@@ -111,6 +111,7 @@ impl Protocol {
             let after = reverted(
                 &self.facts.stored(who, &now),
                 &self.facts.stored(who, &before),
+                0,
             );
             state.people[who.place()] = Person {
                 written_by: None,

@@ -41,6 +41,7 @@ impl Accounts {
             (&Method::PATCH, Some(id), Some(patch)) => {
                 self.patch(id.trim_start_matches('/'), patch)
             }
+            (&Method::DELETE, Some(id), _) => self.delete(id.trim_start_matches('/')),
             _ => refused(StatusCode::NOT_FOUND, ""),
         }
     }
@@ -115,6 +116,13 @@ impl Accounts {
         }
         self.by_id.insert(id.to_owned(), account);
         (StatusCode::NO_CONTENT, Value::Null)
+    }
+
+    fn delete(&mut self, id: &str) -> (StatusCode, Value) {
+        match self.by_id.remove(id) {
+            Some(_) => (StatusCode::NO_CONTENT, Value::Null),
+            None => refused(StatusCode::NOT_FOUND, ""),
+        }
     }
 }
 

@@ -309,7 +309,7 @@ impl Chaos {
         if !dice.per_mille(self.weather().skewed) {
             return 0;
         }
-        let ahead = (limit_ms / 3).min(SKEW_MS_MAX);
+        let ahead = ahead_ms_max(limit_ms);
         let behind = match self.story {
             Story::Clear => ahead / 10,
             Story::Bad | Story::Whole => ahead,
@@ -389,4 +389,9 @@ impl Chaos {
         let times = if has_lied { 2 } else { 1 };
         dice.per_mille(times * self.weather().lies)
     }
+}
+
+/// How far a clock is ahead at most, in milliseconds, of a function that lives so long.
+pub(crate) fn ahead_ms_max(limit_ms: u64) -> u64 {
+    (limit_ms / 3).min(SKEW_MS_MAX)
 }

@@ -91,6 +91,14 @@ pub(crate) fn member<'a>(item: &'a Item, map: &str, name: &str) -> Option<&'a st
     }
 }
 
+/// How many members a map attribute has.
+pub(crate) fn members(item: &Item, map: &str) -> usize {
+    match item.get(map) {
+        Some(AttributeValue::M(members)) => members.len(),
+        _ => 0,
+    }
+}
+
 /// A number attribute, if there is one.
 pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
     match item.get(name) {

@@ -53,8 +53,13 @@ pub(crate) enum Told {
     NotFound,
     /// A delta has told that he is removed.
     Removed,
-    /// Whether he is in one of the groups that were asked about.
-    Member(bool),
+    /// Whether he is in one of the groups that were asked about, and whether the same answer says so of anybody.
+    Member {
+        /// In one at least.
+        is_in: bool,
+        /// Somebody is.
+        is_vouched: bool,
+    },
     /// Whether he is out of scope by what he is, groups apart, if that was said.
     Outside(Option<bool>),
 }

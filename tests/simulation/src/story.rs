@@ -265,7 +265,8 @@ async fn calm_down(world: &World) {
     }
     let deadlines = world.tenants.iter().map(|tenant| tenant.deadline_ms);
     let ms_max = match world.chaos.story {
-        Story::Clear => RUN_MS_MAX,
+        // Whose step has failed is called again when its message comes back.
+        Story::Clear => RUN_MS_MAX + world.visibility_ms_max(),
         Story::Bad | Story::Whole => deadlines.max().unwrap_or_default() + GRACE_MS,
     };
     ended_by(world, ms_max).await;

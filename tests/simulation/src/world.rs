@@ -14,7 +14,7 @@ use rollcall_sync::Secrets;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::chaos::Chaos;
+use crate::chaos::{Chaos, ahead_ms_max};
 use crate::checks::Checks;
 use crate::checks::told::Told;
 use crate::dice::Dice;
@@ -143,6 +143,7 @@ impl World {
         let leases = tenants.iter().map(|tenant| tenant.lease_ms);
         let lease_ms_max = leases.max().unwrap_or_default();
         let is_late = chaos.theme == Theme::LateWrites;
+        let is_clear = chaos.story == Story::Clear;
         // On a clear day nobody is cut off in the middle of a call.
         let least_ms = match chaos.story {
             Story::Clear if !chaos.is_quick() => 15_000,
@@ -199,9 +200,11 @@ impl World {
             tenants_at_once: AtomicU16::new(0),
             lost_occurrences: Mutex::default(),
             lost_looks: Mutex::default(),
-            // Whoever is cut off has a lease until then: its message must not come before.
+            // Whoever is cut off has a lease until then: its message must not come before. On a clear day nobody
+            // looks after what comes too early, so there a clock that is ahead counts as well.
             visibility_ms: limits_ms.map(|ms| {
-                let lapsed_ms = ms + lease_ms_max + 1_000;
+                let ahead_ms = if is_clear { 2 * ahead_ms_max(ms) } else { 0 };
+                let lapsed_ms = ms + lease_ms_max + ahead_ms + 1_000;
                 dice.of([lapsed_ms, lapsed_ms.max(2 * ms), lapsed_ms.max(6 * ms)])
             }),
             limits_ms,
@@ -259,6 +262,10 @@ impl World {
 
     pub(crate) fn visibility_ms(&self, function: Function) -> u64 {
         self.visibility_ms[function as usize]
+    }
+
+    pub(crate) fn visibility_ms_max(&self) -> u64 {
+        self.visibility_ms.into_iter().max().unwrap_or_default()
     }
 
     /// The longest lease of any tenant.

@@ -84,6 +84,7 @@ async fn a_failed_run_has_its_open_batches_revoked_and_its_tenant_free() {
         .store
         .fail_run(&lease, FailReason::UnsafeLink, &detail, &usage);
     fail.await.unwrap();
+    world.store.close_failed_run(&lease).await.unwrap();
     let run = world.store.run(lease.run()).await.unwrap().unwrap();
     assert_eq!(
         (run.state, run.reason),

@@ -10,7 +10,7 @@ use rollcall_store::{
 
 use crate::values::{held, id, other_settings, plan, totals};
 use crate::wire::Wire;
-use crate::world::{START_MS, World, head_key, n, run_key, s};
+use crate::world::{START_MS, World, batch_key, head_key, n, run_key, s};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -40,6 +40,21 @@ async fn approved_after(
     assert!(wire.is_done());
     assert_eq!(world.record(run).await.approved, None);
     ruled
+}
+
+/// Its batches expire ninety days after its first deadline, it itself ninety after the one that it has by its
+/// approval.
+#[tokio::test]
+async fn an_approved_run_that_outlives_its_batches_is_given_up_all_the_same() {
+    let (world, lease) = with_hold().await;
+    let run = lease.run();
+    assert_eq!(approve(&world, run, "abc").await, Ok(Ruled::Done));
+    world.lose(&batch_key(run, 1, 1)).await;
+    let lease = world.lease(run, RunStep::GiveUp, "w").await;
+    world.fail(&lease).await;
+    assert_eq!(world.run_state(run).await, RunState::Failed);
+    let head = world.store.head(&run.tenant).await.unwrap();
+    assert_eq!(head.active_run, None);
 }
 
 #[tokio::test]

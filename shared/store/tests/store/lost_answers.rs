@@ -95,6 +95,7 @@ async fn a_transaction_whose_answer_was_lost_is_applied_once() {
     let failed = store.fail_run(&lease, FailReason::Deadline, "", &usage);
     assert_eq!(failed.await, Ok(()));
     assert!(wire.is_done());
+    assert_eq!(store.close_failed_run(&lease).await, Ok(()));
     assert_eq!(world.run_state(lease.run()).await, RunState::Failed);
     assert_eq!(
         world.store.batches(lease.run(), None).await.unwrap().len(),

@@ -130,7 +130,7 @@ impl Bad {
         store.end_revert(&lease).await.unwrap();
     }
 
-    /// Everybody is as before the run, but for the versions, and the one whom it created.
+    /// Everybody is as before the run, but for what a revert is itself, and the one whom it created.
     pub(crate) async fn is_taken_back(&self) {
         let mut now = directory(&self.world).await;
         let created = now.remove(&id("new")).unwrap();
@@ -138,6 +138,7 @@ impl Bad {
         let versions = |user: StoredUser| StoredUser {
             version: 0,
             decided_version: None,
+            status_at_ms: 0,
             ..user
         };
         let without = |users: Directory| -> Vec<_> { users.into_values().map(versions).collect() };

@@ -84,6 +84,10 @@ async fn what_is_noted_of_an_account_is_read_as_it_was_noted_and_keeps_the_lease
             AccountNote::after(None, Outcome::Refused(mark(Status::Active)), true, 3),
         ),
         noted("begun", AccountNote::begun(None, 7)),
+        noted(
+            "missed",
+            AccountNote::after(None, Outcome::Missed(mark(Status::Inactive)), false, 3),
+        ),
     ];
     for _ in 0..3 {
         world.clock.advance_ms(SCIM_LEASE_MS - 1);

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::values::{other_settings, settings};
 use crate::wire::Wire;
-use crate::world::World;
+use crate::world::{START_MS, World};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -281,4 +281,20 @@ async fn of_two_occurrences_that_meet_a_run_at_once_the_later_one_is_remembered(
         let again = due(&world, &tenant, RunMode::Full, at_ms).await;
         assert_eq!(again, DueRun::NotDue, "{at_ms}");
     }
+}
+
+/// Else every occurrence until then were taken for had.
+#[tokio::test]
+async fn an_occurrence_that_lies_ahead_is_none_and_those_that_come_are_had() {
+    let world = World::start().await;
+    let tenant = world.tenant("t").await;
+    for ahead_ms in [24 * HOUR_MS, HOUR_MS] {
+        let ahead = due(&world, &tenant, RunMode::Full, START_MS + ahead_ms).await;
+        assert_eq!(ahead, DueRun::Ahead);
+    }
+    // A clock that is off by a little starts what a schedule asks for all the same.
+    let run = run_of(due(&world, &tenant, RunMode::Full, START_MS + 60_000).await);
+    fails(&world, &run).await;
+    let next = due(&world, &tenant, RunMode::Full, START_MS + 61_000).await;
+    assert_eq!(run_of(next), "t/2");
 }

@@ -39,7 +39,8 @@ async fn apply_run(store: &Store, lease: &RunLease, event: RunEvent) -> Result<(
         RunEvent::Fail => {
             store
                 .fail_run(lease, FailReason::Deadline, "too late", &usage)
-                .await
+                .await?;
+            store.close_failed_run(lease).await
         }
         RunEvent::Approve | RunEvent::Reject | RunEvent::Supersede => {
             panic!("{event:?} is not under the run's own lease")

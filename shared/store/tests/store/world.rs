@@ -267,7 +267,8 @@ pub(crate) async fn commit(
 pub(crate) async fn fail(store: &Store, lease: &RunLease) -> Result<(), StoreError> {
     let usage = Usage::default();
     let failed = store.fail_run(lease, FailReason::Deadline, "too late", &usage);
-    failed.await
+    failed.await?;
+    store.close_failed_run(lease).await
 }
 
 pub(crate) fn granted(acquired: AcquiredRun) -> RunLease {

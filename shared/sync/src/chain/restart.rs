@@ -23,24 +23,29 @@ impl Enumeration<'_> {
         may_restart && self.page_users.is_none() && !self.next.is_delta()
     }
 
-    /// A page token died: the page before it is fetched once more, for a fresh link. Its users are
-    /// committed already; if it has no link now, or cannot be had either, the next try fails too.
+    /// A page token died: the page before it is fetched once more, for a fresh link. It is put at the chain's end
+    /// with its users, though they are committed already: a list is not the same when it is asked for again, and
+    /// who has moved up onto this page since is on none that follows it. If it has no new link, or cannot be had
+    /// either, the chain is left as it was, and the next try fails too.
     pub(super) async fn freshen(&mut self) -> Result<(), Stop> {
         self.freshened_after = self.end.page;
         let run = self.lease.run();
         info!(event = "link_freshened", tenant = %run.tenant, run = run.run,
             generation = self.end.generation, page = self.end.page, token = self.lease.token());
         let fetched = fetch(self.app, self.graph, &self.before);
-        let next = match while_kept(&self.app.store, self.lease, fetched).await? {
-            Ok(page) => page.next,
-            Err(GraphError::PageTokenExpired { .. } | GraphError::DeltaLost { .. }) => None,
+        let page = match while_kept(&self.app.store, self.lease, fetched).await? {
+            Ok(page) => page,
+            Err(GraphError::PageTokenExpired { .. } | GraphError::DeltaLost { .. }) => {
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         };
-        if let Some(next) = next
-            && let Some(place) = Place::after(self.graph, &next)?
-        {
-            self.links.extend(next.link().map(str::to_owned));
-            self.next = place;
+        let fresh = page.next.as_ref().and_then(NextPage::link);
+        if fresh.is_some_and(|link| !self.links.contains(link)) {
+            // The page that is put now; a fresh link that is dead too is not freshened again.
+            self.freshened_after += 1;
+            self.next = self.before.clone();
+            self.ahead = Some(Ok(page));
         }
         Ok(())
     }

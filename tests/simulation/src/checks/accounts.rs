@@ -37,7 +37,7 @@ pub(crate) fn asks(world: &World, invocation: &Invocation, tenant: &SimTenant, r
 }
 
 /// Looks at what an account has become: its user was so at some moment between the call of its sender and the request.
-/// `before` has all accounts as they were.
+/// `before` has all accounts as they were. Of one that is switched off, and stays as it is else, the user was off.
 pub(crate) fn told(
     world: &World,
     sent: &Sent,
@@ -53,14 +53,18 @@ pub(crate) fn told(
         }),
         None => contents_of(|name| body[name].clone()),
     };
-    let id = &contents["id"];
+    let changed = path.strip_prefix("/Users/");
+    let is_it = |account: &&Value| account["id"].as_str() == changed;
+    let was = before.iter().find(is_it);
+    let off_alone = is_off_alone(body);
+    let id = match was {
+        Some(was) if off_alone => &was["externalId"],
+        _ => &contents["id"],
+    };
     world.mark(match contents["active"].as_bool() {
         Some(true) => "accounts told: on",
         _ => "accounts told: off",
     });
-    let changed = path.strip_prefix("/Users/");
-    let is_it = |account: &&Value| account["id"].as_str() == changed;
-    let was = before.iter().find(is_it);
     let is_his = |account: &&Value| account["externalId"] == *id && !is_it(account);
     if before.iter().any(|account| is_his(&account)) {
         let detail = format!("{id} of {}", sent.tenant);
@@ -70,11 +74,18 @@ pub(crate) fn told(
         let detail = format!("{id} of {}", sent.tenant);
         return world.violate("service providers: who is off takes no account", detail);
     }
-    let (mut was_so, mut last) = (false, None);
+    let is_so = |user: &Value| {
+        if off_alone {
+            user["active"] == false
+        } else {
+            *user == contents
+        }
+    };
+    let (mut was_so, mut last) = (false, None::<Value>);
     for (at_ms, item) in history(world, &sent.tenant, id.as_str().unwrap_or_default()) {
         // What came before this one was so until now.
         if at_ms > sent.began_ms {
-            was_so |= last.as_ref() == Some(&contents);
+            was_so |= last.as_ref().is_some_and(is_so);
         }
         if at_ms > sent.sent_ms {
             last = None;
@@ -82,10 +93,17 @@ pub(crate) fn told(
         }
         last = Some(contents_of_user(&item));
     }
-    if !was_so && last.as_ref() != Some(&contents) {
+    if !was_so && !last.as_ref().is_some_and(is_so) {
         let detail = format!("{id} of {} was not so", sent.tenant);
         world.violate(TOLD, detail);
     }
+}
+
+/// Whether a request switches an account off and does nothing else.
+fn is_off_alone(body: &Value) -> bool {
+    let operations = body["Operations"].as_array();
+    let off = json!({ "op": "replace", "path": "active", "value": false });
+    operations.is_some_and(|operations| *operations == [off])
 }
 
 /// A user's versions, and since when each was the last.

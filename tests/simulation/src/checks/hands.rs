@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::owed::is_owed;
 use super::starts::CLOCKS_MS;
 use super::{Look, RunKey};
-use crate::item::{Item, Place, Table, flag, json, number, text};
+use crate::item::{Item, Place, Table, flag, json, member, members, number, text};
 use crate::lambda::Told;
 use crate::mirror::Change;
 
@@ -159,7 +159,7 @@ impl Look<'_> {
                 // For what he is, or for the groups, whatever it was when the plan was made.
                 "out_of_scope" => {
                     let is_outside = told.contains(&Told::Outside(Some(true)));
-                    is_alive && (is_outside || told.contains(&Told::Member(false)))
+                    is_alive && (is_outside || self.is_out_by_id(run, &entry.id))
                 }
                 _ => !is_alive && (told.contains(&Told::InBin) || told.contains(&Told::NotFound)),
             };
@@ -345,7 +345,7 @@ impl Look<'_> {
 }
 
 /// Whether a user is as his image has him, but for the version.
-fn is_image(item: &Item, image: &Value) -> bool {
+pub(super) fn is_image(item: &Item, image: &Value) -> bool {
     let texts = [
         "status",
         "reason",
@@ -355,7 +355,11 @@ fn is_image(item: &Item, image: &Value) -> bool {
         "user_type",
     ];
     let same = |name: &&str| image[*name].as_str().unwrap_or_default() == text(item, name);
+    let attributes = image["attributes"].as_object();
+    let mut values = attributes.into_iter().flatten();
     texts.iter().all(same)
+        && values.all(|(name, value)| value.as_str() == member(item, "attributes", name))
+        && attributes.map_or(0, serde_json::Map::len) == members(item, "attributes")
         && image["account_enabled"].as_bool() == flag(item, "account_enabled")
         && image["status_run"].as_u64() == number(item, "status_run")
         && image["in_scope"].as_bool() == flag(item, "in_scope")

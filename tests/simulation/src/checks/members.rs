@@ -116,22 +116,17 @@ impl Look<'_> {
         last.is_some_and(|it| it["by_groups"] == true)
     }
 
-    /// Who left the groups was told to be in none, by id, and somebody who was listed to be in one: else
-    /// the application may not look into them, and the answers say nothing.
+    /// Who left the groups was told to be in none, by id, and by the same answer somebody to be in one: else
+    /// the application may not look into them at this moment, and the answer says nothing.
     pub(super) fn is_out_by_id(&self, run: &RunKey, id: &str) -> bool {
-        let last = |told: &[Told]| {
-            let member = |it: &Told| match it {
-                Told::Member(is_in) => Some(*is_in),
-                _ => None,
-            };
-            told.iter().rev().find_map(member)
-        };
-        let sings = self.invocation.is_some_and(|invocation| {
-            let told = lock(&invocation.told);
-            let mut of_tenant = told.iter().filter(|((tenant, _), _)| *tenant == run.0);
-            of_tenant.any(|(_, told)| last(told) == Some(true))
-        });
-        sings && last(&self.told(run, id)) == Some(false)
+        let told = self.told(run, id);
+        let mut last = told.iter().rev();
+        let is_told = last.find(|it| matches!(it, Told::Member { .. }));
+        is_told
+            == Some(&Told::Member {
+                is_in: false,
+                is_vouched: true,
+            })
     }
 }
 

@@ -287,14 +287,19 @@ impl Look<'_> {
             let is_back =
                 told.contains(&Told::Removed) && told.iter().any(|it| matches!(it, Told::Alive(_)));
             let is_in_scope = told.contains(&Told::Outside(Some(false)));
-            let is_unknown = told.contains(&Told::Outside(None));
+            let is_unknown =
+                told.contains(&Told::Outside(None)) || told.contains(&Told::Alive(None));
             let is_enabled = told.contains(&Told::Alive(Some(true)));
             if *tenant == run.0 && (is_back || is_enabled || is_in_scope || is_unknown) {
                 self.checks.kept_on.insert((run.clone(), id.to_string()));
             }
         }
+        // To be in the bin is no answer of what he is.
         let told = lock(&invocation.told);
-        let is_silent = |id: &&ObjectId| !told.contains_key(&(run.0.clone(), (*id).clone()));
+        let is_silent = |id: &&ObjectId| {
+            let told = told.get(&(run.0.clone(), (*id).clone()));
+            !told.is_some_and(|told| told.iter().any(|it| matches!(it, Told::Alive(_))))
+        };
         for id in lock(&invocation.asked).iter().filter(is_silent) {
             self.checks.kept_on.insert((run.clone(), id.to_string()));
         }
@@ -308,7 +313,11 @@ impl Look<'_> {
         let told = self.told(run, &entry.id);
         let is_alive = told.iter().any(|it| matches!(it, Told::Alive(_)));
         let is_borne_out = match entry.reason.as_str() {
-            "disabled" => self.is_candidate(run, entry) && !told.contains(&Told::Alive(Some(true))),
+            "disabled" => {
+                self.is_candidate(run, entry)
+                    && told.contains(&Told::Alive(Some(false)))
+                    && !told.contains(&Told::Alive(Some(true)))
+            }
             "out_of_scope" if self.went_for_groups(run, &entry.id) => {
                 self.is_candidate(run, entry) && self.is_out_by_id(run, &entry.id)
             }

@@ -2,6 +2,7 @@
 
 use rollcall_core::ids::ObjectId;
 
+use super::hands::is_image;
 use super::{Look, RunKey};
 use crate::item::{Item, Place, json, number, text};
 use crate::lambda::Function;
@@ -232,14 +233,7 @@ impl Look<'_> {
         let image = json(&entry.after, "before");
         let is_same = match before {
             None => image.is_null(),
-            Some(item) => {
-                let same =
-                    |name: &str| image[name].as_str().unwrap_or_default() == text(item, name);
-                image["version"].as_u64() == Some(version)
-                    && ["status", "reason", "user_principal_name", "display_name"]
-                        .into_iter()
-                        .all(same)
-            }
+            Some(item) => image["version"].as_u64() == Some(version) && is_image(item, &image),
         };
         if !is_same {
             let detail = format!("{}: the image is not what was there", change.place);

@@ -253,13 +253,16 @@ pub(super) fn remember(
             }
         }
         Endpoint::Batch => {
+            let names_a_group = |it: &Value| !members(&it["body"]["value"]).is_empty();
+            let is_vouched = members(&body["responses"]).iter().any(names_a_group);
             for response in members(&body["responses"]) {
                 let asked = response["id"].as_str().and_then(|id| asked.members.get(id));
                 if let Some(user) = asked {
                     let groups = response["body"]["value"].as_array();
                     if response["status"] == 200 && groups.is_some() {
                         let is_in = groups.is_some_and(|groups| !groups.is_empty());
-                        tell(&user.as_str().into(), Told::Member(is_in));
+                        let member = Told::Member { is_in, is_vouched };
+                        tell(&user.as_str().into(), member);
                     }
                     continue;
                 }

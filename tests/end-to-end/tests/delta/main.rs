@@ -5,6 +5,8 @@
     reason = "what does not work here fails the test"
 )]
 
+mod links;
+
 use rollcall_core::run::{FailReason, RunMode, RunState};
 use rollcall_core::status::{Reason, Status, StoredUser};
 use rollcall_end_to_end::{World, object_id};
