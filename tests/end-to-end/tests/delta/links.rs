@@ -4,7 +4,7 @@ use rollcall_core::run::{RunMode, RunState};
 use rollcall_core::status::Reason;
 use rollcall_end_to_end::{World, object_id};
 use rollcall_graph_emulator::{
-    Directory, Endpoint, Fault, FaultRule, Matcher, PageTokenError, Paging,
+    Directory, Endpoint, Fault, FaultRule, Matcher, PageTokenError, Paging, User,
 };
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ async fn nobody_is_passed_over_where_a_page_of_a_delta_has_changed_before_its_de
     world
         .graph()
         .after(&world.tenant, page(2), move |directory| {
+            rename(directory, again, 99);
             rename(directory, again, 12);
         });
     let dies = Fault::PageToken(PageTokenError::Expired);
@@ -36,16 +37,20 @@ async fn nobody_is_passed_over_where_a_page_of_a_delta_has_changed_before_its_de
         (RunMode::Delta, RunState::Completed, 1)
     );
     assert_eq!(world.graph().scripts_left(), 0);
+    // Three pages, one of which is refused at first, and the one before it again.
+    assert_eq!(world.graph().requests(Endpoint::Delta), 5);
     is_renamed(&world, &ids[..25]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_passed_over_where_somebody_left_a_page_before_its_dead_link_is_replaced() {
     let world = synced().await;
-    let ids = ids(&world);
-    // The first of page 3 moves up onto page 2.
-    let (gone, moves_up) = (ids[15], ids[20]);
-    rename(&mut world.tenant.directory(), moves_up, 0);
+    // As the list has them. The first of page 3 moves up onto page 2.
+    let mut users: Vec<_> = world.tenant.directory().users().cloned().collect();
+    users.sort_by_key(|user| user.user_principal_name.as_ref().unwrap().to_lowercase());
+    let (gone, moves_up) = (users[15].id, users[20].id);
+    let shown = |user: &mut User| user.display_name = Some("Moved".into());
+    world.tenant.directory().update(moves_up, shown).unwrap();
     let page = |nth| Matcher::endpoint(Endpoint::Users).page(nth);
     world
         .graph()
@@ -57,7 +62,8 @@ async fn nobody_is_passed_over_where_somebody_left_a_page_before_its_dead_link_i
     let run = world.sync().await.unwrap();
     assert_eq!((run.state, run.generation), (RunState::Completed, 1));
     assert_eq!(world.graph().scripts_left(), 0);
-    is_renamed(&world, &[moves_up]).await;
+    let shown = stored(&world, moves_up).await.display_name;
+    assert_eq!(shown.as_deref(), Some("Moved"));
     assert_eq!(run.totals.unwrap().kept.contradicted, 0);
     assert_eq!(stored(&world, gone).await.reason, Reason::Deleted);
 }
