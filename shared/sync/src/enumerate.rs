@@ -119,7 +119,7 @@ impl App {
     }
 
     /// Revokes what a run that has failed leaves open, and frees its tenant. Who has taken its lease does so.
-    pub(crate) async fn close_failed(&self, lease: &RunLease) -> Result<(), HandlerError> {
+    async fn close_failed(&self, lease: &RunLease) -> Result<(), HandlerError> {
         match self.store.close_failed_run(lease).await {
             Err(rollcall_store::StoreError::LostLease) => Ok(()),
             other => Ok(other?),
